@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Emit: records into the ring buffer, and as few wake-ups as the reader can live with. */
+#pragma once
+
+#include "bpf/account.bpf.h"
+#include "bpf/flow.bpf.h"
+
+/* The loader sets max_entries (ring.bytes). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} ring SEC(".maps");
+
+/*
+ * A wake-up costs more than all else that is done for a packet: the reader looks by itself every 100 ms, and is woken
+ * only by the record that makes the fill cross wake_bytes.
+ */
+static __always_inline __u64 emit_flags(__u32 size)
+{
+	__u64 fill = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	/* The record is reserved already; the ring adds a header of eight bytes to each. */
+	bool crosses = fill >= sensor.wake_bytes && fill - size - 8 < sensor.wake_bytes;
+	return crosses ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline void emit_header(struct event_header *header, const struct packet *packet, __u8 kind, __u16 size)
+{
+	header->time_ns = bpf_ktime_get_ns();
+	header->iface_id = packet->hook / DIRECTION_MAX;
+	header->size = size;
+	header->version = EVENT_VERSION;
+	header->kind = kind;
+}
+
+/* One size class: the ring takes constant sizes only. 0, or -1: no room. */
+static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct packet *packet,
+                                             const struct flow_position *position, __u32 captured, const __u32 room)
+{
+	const __u32 size = sizeof(struct packet_event) + room;
+	struct packet_event *event = bpf_ringbuf_reserve(&ring, size, 0);
+	if (!event)
+		return -1;
+
+	emit_header(&event->header, packet, RECORD_PACKET, sizeof(*event) + captured);
+	event->key = packet->key;
+	event->key.twin = 0;
+	event->flow_id = position->flow_id;
+	event->cgroup_id[0] = position->cgroup_id[0];
+	event->cgroup_id[1] = position->cgroup_id[1];
+	event->original_length = skb->len;
+	event->captured_length = captured;
+	event->sender = packet->sender;
+	event->direction = packet->hook % DIRECTION_MAX;
+	event->link_type = packet->link_type;
+	event->initiator = position->initiator;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	/* 64 bits and opaque: the verifier must see the bound on the very register that the helper gets. */
+	__u64 length = captured;
+	barrier_var(length);
+	if (!length || length > room || bpf_skb_load_bytes(skb, 0, event->data, length)) {
+		event->captured_length = 0;
+		event->header.size = sizeof(*event);
+	}
+	bpf_ringbuf_submit(event, emit_flags(size));
+	return 0;
+}
+
+/* A sampled packet: what of it fits into snaplen, in the smallest class that holds it. */
+static __always_inline void emit_packet(struct __sk_buff *skb, const struct packet *packet,
+                                        const struct flow_position *position)
+{
+	__u32 captured = skb->len < sensor.snaplen ? skb->len : sensor.snaplen;
+	int r;
+
+	if (captured <= 96)
+		r = emit_packet_class(skb, packet, position, captured, 96);
+	else if (captured <= 256)
+		r = emit_packet_class(skb, packet, position, captured, 256);
+	else if (captured <= 1536)
+		r = emit_packet_class(skb, packet, position, captured, 1536);
+	else
+		r = emit_packet_class(skb, packet, position, captured < SNAPLEN_MAX ? captured : SNAPLEN_MAX,
+		                      SNAPLEN_MAX);
+	account_record(RECORD_PACKET, r < 0);
+}
+
+/* A packet that found no room in the flow table. OBSERVED; ERROR: no room in the ring either. */
+static __always_inline enum verdict emit_flow(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct flow_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	account_record(RECORD_FLOW, !event);
+	if (!event)
+		return VERDICT_ERROR;
+
+	emit_header(&event->header, packet, RECORD_FLOW, sizeof(*event));
+	event->key = packet->key;
+	event->key.twin = 0;
+	event->packets = packet->packets;
+	event->bytes = packet->bytes;
+	event->cgroup_id = bpf_skb_cgroup_id(skb);
+	event->sender = packet->sender;
+	event->direction = packet->hook % DIRECTION_MAX;
+	event->tcp_flags = packet->tcp_flags;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	bpf_ringbuf_submit(event, emit_flags(sizeof(*event)));
+	return VERDICT_OBSERVED;
+}

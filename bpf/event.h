@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The contract between kernel and loader: the records of the ring buffer. Times: CLOCK_MONOTONIC ns. Sizes: bytes.
+ * __be*: network order. Change of layout => bump EVENT_VERSION; the loader refuses records of another version.
+ */
+#pragma once
+
+#include "bpf/flow.h"
+#include "bpf/verdict.h"
+
+#define EVENT_VERSION 1
+
+/* Kinds of record, also the index into accounts (map `record_stats`, struct books_state). */
+enum record_kind {
+	RECORD_FLOW,   /* totals of a flow; from the ring only with reason table_full */
+	RECORD_PACKET, /* a sampled packet */
+	RECORD_KIND_MAX,
+};
+#define RECORD_KIND_NAMES        \
+	{                        \
+		"flow", "packet" \
+	}
+
+enum link_type {
+	LINK_ETHERNET, /* frames begin with an Ethernet header */
+	LINK_RAW_IP,   /* frames begin with the IP header: tun, wireguard, ipip, ... */
+	LINK_TYPE_MAX,
+};
+
+struct event_header {
+	__u64 time_ns;
+	__u32 iface_id; /* the loader's number of the interface, unique while the maps are pinned */
+	__u16 size;     /* whole record, header included; a record may be followed by padding */
+	__u8 version;   /* EVENT_VERSION */
+	__u8 kind;      /* enum record_kind */
+};
+_Static_assert(sizeof(struct event_header) == 16, "event_header layout");
+
+/* RECORD_PACKET: data holds the first captured_length bytes of the frame. */
+struct packet_event {
+	struct event_header header;
+	struct flow_key key;
+	__u64 flow_id;
+	__u64 cgroup_id[2];    /* of the socket at each end of key; 0: not known */
+	__u32 original_length; /* of the frame (a GSO super-packet's own length) */
+	__u16 captured_length;
+	__u8 sender;    /* which end of key sent it: 0 or 1 */
+	__u8 direction; /* enum direction */
+	__u8 link_type; /* enum link_type: what data begins with */
+	__u8 initiator; /* which end of key began the flow */
+	__u8 reserved[6];
+	__u8 data[];
+};
+_Static_assert(sizeof(struct packet_event) == 96, "packet_event layout");
+
+/* RECORD_FLOW, reason table_full: a packet that found no room in the flow table, as a flow record of its own. */
+struct flow_event {
+	struct event_header header;
+	struct flow_key key;
+	__u64 packets; /* wire packets: 1, or the segments of a GSO super-packet */
+	__u64 bytes;   /* from the IP header on */
+	__u64 cgroup_id;
+	__u8 sender;
+	__u8 direction;
+	__u8 tcp_flags;
+	__u8 reserved[5];
+};
+_Static_assert(sizeof(struct flow_event) == 88, "flow_event layout");
+
+/* What the kernel made of each kind, in map `record_stats` (per CPU), index enum record_kind. Unit: records. */
+struct record_stats {
+	__u64 produced;  /* attempts: in the ring, taken from it, or lost */
+	__u64 lost_ring; /* the ring had no room */
+};
+_Static_assert(sizeof(struct record_stats) == 16, "record_stats layout");

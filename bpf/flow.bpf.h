@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Flow: exact totals per bidirectional 5-tuple, in one preallocated hash with atomic additions. */
+#pragma once
+
+#include "bpf/config.bpf.h"
+#include "bpf/dedupe.bpf.h"
+#include "bpf/parse.bpf.h"
+
+/* Preallocated: an insert never waits for memory and never fails below max_entries, which the loader sets (flows.max). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} flows SEC(".maps");
+
+/* The cgroup is asked for with a direction's first packets only: a SYN may not have a full socket yet. */
+#define FLOW_CGROUP_PACKETS 4
+
+/* What the lookup found out, for the stages behind it. */
+struct flow_lookup {
+	struct flow *flow; /* live; NULL: none */
+	__u64 former_id;   /* of the generation that is over but not removed yet; 0: none */
+	__u32 former_generation;
+	__u8 free_twin; /* the key's twin under which a new entry may go; 2: both are taken */
+};
+
+static __always_inline void flow_find(struct packet *packet, __u64 now, struct flow_lookup *ret_lookup)
+{
+	ret_lookup->free_twin = 2;
+	for (int twin = 0; twin < 2; twin++) {
+		packet->key.twin = twin;
+		struct flow *flow = bpf_map_lookup_elem(&flows, &packet->key);
+		if (!flow) {
+			if (ret_lookup->free_twin == 2)
+				ret_lookup->free_twin = twin;
+		} else if (now < flow_over_ns(flow, sensor.idle_timeout_ns)) {
+			ret_lookup->flow = flow;
+			return;
+		} else {
+			ret_lookup->former_id = flow->id;
+			ret_lookup->former_generation = flow->generation;
+		}
+	}
+}
+
+/* Who began: TCP's handshake tells; else a well-known port is the responder's; else the first packet's sender began. */
+static __always_inline __u8 flow_initiator(const struct packet *packet)
+{
+	__u8 other = !packet->sender;
+
+	if (packet->tcp_flags & TCP_SYN)
+		return packet->tcp_flags & TCP_ACK ? other : packet->sender;
+	if (packet->key.protocol == IPPROTO_ICMP || packet->key.protocol == IPPROTO_ICMPV6)
+		return packet->sender;
+	__u16 low = bpf_ntohs(packet->key.port[0]), high = bpf_ntohs(packet->key.port[1]);
+	__u16 from = packet->sender ? high : low, to = packet->sender ? low : high;
+	return from < 1024 && to >= 1024 ? other : packet->sender;
+}
+
+/* Unique while the maps live: no CPU makes two flows in the same nanosecond. */
+static __always_inline __u64 flow_new_id(void)
+{
+	return (bpf_ktime_get_ns() << 10 | (bpf_get_smp_processor_id() & 0x3ff)) ^ sensor.id_salt;
+}
+
+static __always_inline void flow_add(struct __sk_buff *skb, const struct packet *packet, __u64 now,
+                                     struct flow_end *end)
+{
+	if (!end->cgroup_id && end->packets < FLOW_CGROUP_PACKETS)
+		end->cgroup_id = bpf_skb_cgroup_id(skb);
+	__sync_fetch_and_add(&end->packets, packet->packets);
+	__sync_fetch_and_add(&end->bytes, packet->bytes);
+	/* Only when the tick moved: the line is not dirtied for nothing. */
+	if (end->last_ns != now)
+		end->last_ns = now;
+	/*
+	 * Not atomic (that needs 5.12): of two CPUs that see different new flags at once, one may be lost, and the
+	 * flow's end may then be found by its idle timeout. Totals are not concerned.
+	 */
+	if (packet->tcp_flags & ~end->tcp_flags)
+		end->tcp_flags |= packet->tcp_flags;
+}
+
+/* Where the packet stands in its flow, for sampling. */
+struct flow_position {
+	__u64 flow_id;
+	__u64 bytes_before; /* that its sender had sent */
+	__u64 cgroup_id[2]; /* per end of the key */
+	__u8 initiator;
+};
+
+/* A new entry with this packet in it. 0, -EEXIST: another CPU was faster, else the table is full. */
+static __always_inline long flow_insert(struct __sk_buff *skb, struct packet *packet, __u64 now,
+                                        const struct flow_lookup *lookup, struct flow_position *ret_position)
+{
+	struct flow flow = {
+		.id = lookup->former_id ? lookup->former_id : flow_new_id(),
+		.generation = lookup->former_generation + 1,
+		.start_ns = now,
+		.initiator = flow_initiator(packet),
+	};
+	struct flow_end *end = packet->sender ? &flow.end[1] : &flow.end[0];
+
+	/* Else clang folds the choice into arithmetic on stack pointers that the verifier forbids. */
+	barrier_var(end);
+	*end = (struct flow_end) {
+		.packets = packet->packets,
+		.bytes = packet->bytes,
+		.last_ns = now,
+		.cgroup_id = bpf_skb_cgroup_id(skb),
+		.hook = packet->hook,
+		.tcp_flags = packet->tcp_flags,
+	};
+	packet->key.twin = lookup->free_twin;
+	ret_position->flow_id = flow.id;
+	ret_position->cgroup_id[0] = flow.end[0].cgroup_id;
+	ret_position->cgroup_id[1] = flow.end[1].cgroup_id;
+	ret_position->initiator = flow.initiator;
+	return bpf_map_update_elem(&flows, &packet->key, &flow, BPF_NOEXIST);
+}
+
+/* Counts the packet into a live FLOW: OBSERVED or DUPLICATE. */
+static __always_inline enum verdict flow_count(struct __sk_buff *skb, struct packet *packet, __u64 now,
+                                               struct flow *flow, struct flow_position *ret_position)
+{
+	struct flow_end *end = packet->sender ? &flow->end[1] : &flow->end[0];
+
+	if (!dedupe_owns(end, packet->hook, now))
+		return VERDICT_DUPLICATE;
+	ret_position->flow_id = flow->id;
+	ret_position->bytes_before = end->bytes;
+	ret_position->initiator = flow->initiator;
+	flow_add(skb, packet, now, end);
+	ret_position->cgroup_id[0] = flow->end[0].cgroup_id;
+	ret_position->cgroup_id[1] = flow->end[1].cgroup_id;
+	return VERDICT_OBSERVED;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which interfaces are attached: value of map `ifaces`, key iface_id (__u32). Written by the loader, for the next one. */
+#pragma once
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+enum iface_hook {
+	IFACE_HOOK_TCX,    /* two pinned links, link_<iface_id>_ingress and _egress */
+	IFACE_HOOK_CLSACT, /* two cls_bpf filters with handle TC_HANDLE at tc_priority */
+};
+#define IFACE_HOOK_NAMES        \
+	{                       \
+		"tcx", "clsact" \
+	}
+
+struct iface_info {
+	__u32 ifindex;
+	__u32 slot;      /* index into iface_stats, in units of DIRECTION_MAX; 1 .. IFACE_SLOTS - 1 */
+	__u8 hook;       /* enum iface_hook */
+	__u8 link_type;  /* enum link_type */
+	__u8 owns_qdisc; /* we made the clsact qdisc */
+	__u8 reserved;
+	__u32 tc_priority;   /* clsact only */
+	__u32 program_id[2]; /* clsact only: of our filter, per direction: a filter with another program is not ours */
+	char name[16];
+};
+_Static_assert(sizeof(struct iface_info) == 40, "iface_info layout");
