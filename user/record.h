@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A record on its way from the main thread to the backend: decoded, named, and independent of any kernel layout. */
+#pragma once
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "bpf/event.h"
+#include "user/owner.h"
+
+/* Why a flow record was written. */
+enum flow_reason {
+	FLOW_ACTIVE,     /* the flow goes on; flows.active_timeout passed since its last record */
+	FLOW_IDLE,       /* no packet for flows.idle_timeout */
+	FLOW_END,        /* RST, or FIN from both ends */
+	FLOW_TABLE_FULL, /* one packet that found no room in the flow table */
+	FLOW_SHUTDOWN,   /* the sensor stops */
+	FLOW_REASON_MAX,
+};
+#define FLOW_REASON_NAMES                                         \
+	{                                                         \
+		"active", "idle", "end", "table_full", "shutdown" \
+	}
+
+struct endpoint {
+	uint8_t address[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
+	uint16_t port;       /* host order; ICMP: see struct flow_key */
+	struct owner *owner; /* a reference; NULL: not known */
+};
+
+struct totals {
+	uint64_t packets; /* wire packets */
+	uint64_t bytes;   /* from the IP header on */
+};
+
+struct flow_record {
+	uint64_t id;
+	uint32_t generation;
+	enum flow_reason reason;
+	uint64_t start_ns, end_ns;        /* Unix time of the first and the latest packet */
+	struct totals delta[2], total[2]; /* [0]: what source sent, [1]: what destination sent */
+	uint8_t tcp_flags[2];
+};
+
+struct packet_record {
+	uint64_t flow_id;
+	uint32_t original_length; /* of the frame, bytes */
+	uint32_t captured_length; /* bytes in data */
+	enum link_type link_type; /* what data begins with */
+	const uint8_t *data;      /* in the record's own memory */
+};
+
+/*
+ * source and destination: of a flow, initiator and responder; of a packet, sender and receiver. interface and direction
+ * are those of the hook that observed it: for a flow, the hook that owns what source sent (else what destination sent).
+ */
+struct record {
+	struct record *next;
+	enum record_kind kind;
+	uint64_t time_ns;            /* Unix time of what happened: a flow's latest packet, the packet */
+	uint64_t observed_ns;        /* Unix time when the loader made this record */
+	char interface[IF_NAMESIZE]; /* "" : not known any more */
+	enum direction direction;
+	uint8_t protocol;   /* IANA */
+	uint8_t ip_version; /* 4 or 6 */
+	struct endpoint source, destination;
+	union {
+		struct flow_record flow;
+		struct packet_record packet;
+	};
+};
+
+/* A zeroed record with DATA_SIZE bytes behind it (*ret_data, may be NULL when 0), or NULL: out of memory. */
+struct record *record_new(enum record_kind kind, size_t data_size, uint8_t **ret_data);
+/* Frees it and its references to owners. */
+void record_free(struct record *record);
+DEFINE_CLEANUP(struct record *, record_free)
+
+/* Memory a record takes, bytes: what the queue's bound counts. */
+size_t record_size(const struct record *record);
+
+/* A singly linked list that remembers its end. Empty: all zero. */
+struct record_list {
+	struct record *first, *last;
+	size_t records, bytes;
+};
+
+void record_list_append(struct record_list *list, struct record *record);
+/* Moves all of MORE to the end of LIST; MORE is left empty. */
+void record_list_splice(struct record_list *list, struct record_list *more);
+/* Takes the first one off; NULL: empty. */
+struct record *record_list_pop(struct record_list *list);
+/* Frees all records in it; usable with _cleanup_. */
+void record_list_clear(struct record_list *list);
