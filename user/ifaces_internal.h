@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of interfaces, shared by ifaces.c (what is attached) and ifaces_account.c (what it counted). */
+#pragma once
+
+#include <uthash.h>
+#include "user/ifaces.h"
+#include "user/patterns.h"
+
+/* Names kept of interfaces that are gone, for the last records of their flows. */
+#define DEPARTED_NAMES 1024
+
+struct iface {
+	uint32_t id;
+	struct iface_info info;
+	bool attached;               /* by this process: before that it is only what the map says */
+	bool told;                   /* since ifaces_begin */
+	int programs[DIRECTION_MAX]; /* the entry stubs, for their run time; -1: none */
+	UT_hash_handle by_id, by_ifindex;
+};
+
+struct ifaces {
+	const struct loader *loader;
+	struct books *books;
+	struct patterns include, exclude;
+	struct iface *by_id, *by_ifindex;
+	bool slots[IFACE_SLOTS];
+	uint32_t next_id;
+	struct {
+		uint32_t id;
+		char name[IF_NAMESIZE];
+	} departed[DEPARTED_NAMES];
+	size_t departures;
+	uint64_t departed_run_ns;
+	struct hook_stats *cpu_stats; /* room for one value of iface_stats: one a CPU */
+	int cpus;
+};
+
+/* The account of SLOT, summed over CPUs, and its reset before the slot is used again. 0 or -errno. */
+int iface_stats_read(const struct ifaces *ifaces, uint32_t slot, struct hook_stats ret_stats[static DIRECTION_MAX]);
+int iface_stats_clear(const struct ifaces *ifaces, uint32_t slot);
+
+/* Time spent in a program, ns; 0 where it is not measured, or PROGRAM is -1. */
+uint64_t program_run_ns(int program);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which interfaces there are, and which come and go: rtnetlink. */
+#pragma once
+
+#include <net/if.h>
+#include <stdint.h>
+#include "user/cleanup.h"
+
+struct link_info {
+	uint32_t ifindex;
+	uint16_t type;  /* ARPHRD_* */
+	unsigned flags; /* IFF_* */
+	char name[IF_NAMESIZE];
+};
+
+/*
+ * What the watcher tells. There: an interface exists, is new, or changed (told again as often as the kernel does). Gone:
+ * by ifindex. Dumped: everything that exists has been told since ifwatch_dump; what was not told is gone.
+ */
+struct ifwatch_events {
+	void (*there)(const struct link_info *link, void *data);
+	void (*gone)(uint32_t ifindex, void *data);
+	void (*dumped)(void *data);
+	void *data;
+};
+
+struct ifwatch;
+
+/* 0 or -errno. Free with ifwatch_free. */
+int ifwatch_open(const struct ifwatch_events *events, struct ifwatch **ret_watch);
+void ifwatch_free(struct ifwatch *watch);
+DEFINE_CLEANUP(struct ifwatch *, ifwatch_free)
+
+/* Readable when ifwatch_read has something to do; non-blocking. */
+int ifwatch_fd(const struct ifwatch *watch);
+
+/* Asks for all interfaces; they are told by ifwatch_read. 0 or -errno. */
+int ifwatch_dump(struct ifwatch *watch);
+
+/*
+ * Tells what has arrived. Where the kernel dropped notifications (its queue was full) it dumps anew by itself. 0 or
+ * -errno.
+ */
+int ifwatch_read(struct ifwatch *watch);
