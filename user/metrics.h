@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A snapshot in the Prometheus text format 0.0.4. Series are bounded by the interfaces attached now. */
+#pragma once
+
+#include "user/buf.h"
+#include "user/snapshot.h"
+
+struct metrics_extra {
+	uint64_t flows_max;
+	uint32_t instructions;         /* of the main program */
+	const uint64_t *enrich_misses; /* by enum identity_miss; NULL: no identity */
+};
+
+/* Appends all metrics. 0, -ENOMEM, -EFBIG. */
+int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *extra, struct buf *out);

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <uthash.h>
+#include "user/clock.h"
+#include "user/readout.h"
+
+/* Entries of a step: a quarter of a millisecond of lookups, and larger than any hash bucket. */
+#define STEP 2048
+/* An ended connection is reported when it has been quiet for so long: the last ACK belongs to it. */
+#define END_QUIET_NS NS_PER_SEC
+
+/* What user space remembers of a flow. */
+struct flow_state {
+	struct flow_key key;
+	uint64_t id;
+	uint32_t generation;
+	bool ended; /* its last record had a final reason */
+	struct totals reported[2];
+	uint64_t last_record_ns; /* CLOCK_MONOTONIC; of the flow's start before the first record */
+	UT_hash_handle hh;
+};
+
+struct readout {
+	struct readout_options options;
+	struct flow_state *states;
+	bool flush;
+	bool begun;
+	uint64_t started_ns;
+	char batch[sizeof(struct flow_key)]; /* the kernel's cursor: opaque, at most a key */
+	struct readout_result current, last;
+	/* Of one step. */
+	struct flow_key keys[STEP], due_keys[STEP], over_keys[STEP];
+	struct flow values[STEP];
+	struct flow_reported due[STEP];
+	struct flow_state *due_states[STEP];
+	size_t n_due, n_over;
+	struct record_list records;
+};
+
+static struct flow_state *state_find(const struct readout *readout, const struct flow_key *key)
+{
+	struct flow_state *state;
+	HASH_FIND(hh, readout->states, key, sizeof(*key), state);
+	return state;
+}
+
+static struct flow_state *state_add(struct readout *readout, const struct flow_key *key)
+{
+	struct flow_state *state = calloc(1, sizeof(*state));
+	if (!state)
+		return NULL;
+	state->key = *key;
+	HASH_ADD(hh, readout->states, key, sizeof(state->key), state);
+	return state;
+}
+
+static void state_remove(struct readout *readout, struct flow_state *state)
+{
+	HASH_DEL(readout->states, state);
+	free(state);
+}
+
+/* The state of a flow as it is in the table; one of a former flow with the same key starts from zero. */
+static struct flow_state *state_of(struct readout *readout, const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_state *state = state_find(readout, key);
+	if (!state)
+		state = state_add(readout, key);
+	if (!state)
+		return NULL;
+	if (state->id != flow->id || state->generation != flow->generation) {
+		state->id = flow->id;
+		state->generation = flow->generation;
+		state->ended = false;
+		memset(state->reported, 0, sizeof(state->reported));
+		state->last_record_ns = flow->start_ns;
+	}
+	return state;
+}
+
+static void unreported(const struct flow *flow, const struct flow_state *state, struct totals delta[static 2])
+{
+	for (int end = 0; end < 2; end++) {
+		delta[end].packets = flow->end[end].packets - state->reported[end].packets;
+		delta[end].bytes = flow->end[end].bytes - state->reported[end].bytes;
+	}
+}
+
+/* Why the flow is due now; FLOW_REASON_MAX: it is not. */
+static enum flow_reason due_reason(const struct readout *readout, const struct flow *flow,
+                                   const struct flow_state *state, bool changed, bool over)
+{
+	uint64_t now = readout->started_ns;
+	bool ended = flow_has_ended(flow) || flow->closed_ns;
+
+	if (over)
+		return changed || !state->ended ? (ended ? FLOW_END : FLOW_IDLE) : FLOW_REASON_MAX;
+	if (!changed)
+		return FLOW_REASON_MAX;
+	if (ended && now >= flow_last_ns(flow) + END_QUIET_NS)
+		return FLOW_END;
+	if (readout->flush)
+		return FLOW_SHUTDOWN;
+	return now >= state->last_record_ns + readout->options.active_timeout_ns ? FLOW_ACTIVE : FLOW_REASON_MAX;
+}
+
+static int add_due(struct readout *readout, const struct flow_key *key, const struct flow *flow,
+                   struct flow_state *state, const struct totals delta[static 2], enum flow_reason reason)
+{
+	struct record *record = decode_flow(&readout->options.decoder, key, flow, delta, reason);
+	if (!record)
+		return -ENOMEM;
+	record_list_append(&readout->records, record);
+
+	struct flow_reported *reported = &readout->due[readout->n_due];
+	*reported = (struct flow_reported) { .id = flow->id, .generation = flow->generation };
+	for (int end = 0; end < 2; end++) {
+		reported->packets[end] = flow->end[end].packets;
+		reported->bytes[end] = flow->end[end].bytes;
+		reported->prev_packets[end] = state->reported[end].packets;
+		reported->prev_bytes[end] = state->reported[end].bytes;
+	}
+	readout->due_keys[readout->n_due] = *key;
+	readout->due_states[readout->n_due++] = state;
+	state->ended = reason == FLOW_END || reason == FLOW_IDLE;
+	return 0;
+}
+
+static int visit(struct readout *readout, const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_state *state = state_of(readout, key, flow);
+	if (!state)
+		return -ENOMEM;
+
+	struct totals delta[2];
+	unreported(flow, state, delta);
+	bool changed = delta[0].packets || delta[1].packets;
+	bool over = readout->started_ns >= flow_over_ns(flow, readout->options.idle_timeout_ns) + FLOW_GRACE_NS;
+	enum flow_reason reason = due_reason(readout, flow, state, changed, over);
+
+	if (over)
+		readout->over_keys[readout->n_over++] = *key;
+	else
+		readout->current.flows++;
+	if (reason != FLOW_REASON_MAX)
+		return add_due(readout, key, flow, state, delta, reason);
+	for (int end = 0; end < 2; end++) {
+		readout->current.unreported.packets += delta[end].packets;
+		readout->current.unreported.bytes += delta[end].bytes;
+	}
+	return 0;
+}
+
+/* bpf_map_update_batch stops at the first element that fails; 5.6 has it for hashes. */
+static int write_watermarks(struct readout *readout, uint64_t epoch)
+{
+	uint32_t n = (uint32_t)readout->n_due;
+	for (size_t i = 0; i < readout->n_due; i++)
+		readout->due[i].epoch = epoch;
+	return bpf_map_update_batch(readout->options.maps->reported, readout->due_keys, readout->due, &n, NULL) < 0
+	               ? -errno
+	               : 0;
+}
+
+static void commit_states(struct readout *readout)
+{
+	for (size_t i = 0; i < readout->n_due; i++) {
+		struct flow_state *state = readout->due_states[i];
+		for (int end = 0; end < 2; end++) {
+			state->reported[end].packets = readout->due[i].packets[end];
+			state->reported[end].bytes = readout->due[i].bytes[end];
+		}
+		state->last_record_ns = readout->started_ns;
+	}
+}
+
+/*
+ * Makes a step's records count: watermarks first, under an epoch that is not committed; then the books, which commit the
+ * epoch, and the queue. A loader killed before the commit has written nothing (the next one rolls the watermarks back),
+ * one killed after it leaves records that the books show as dropped{crash}.
+ */
+static int commit(struct readout *readout)
+{
+	const struct readout_options *options = &readout->options;
+	if (!readout->n_due)
+		return 0;
+
+	struct books_state *state = books_begin(options->books);
+	uint64_t epoch = state->epoch + 1;
+	books_commit(options->books);
+	int r = write_watermarks(readout, epoch);
+	if (r < 0)
+		return r;
+
+	bool shared = options->queue_books == options->books;
+	state = books_begin(options->books);
+	struct books_state *queue_state = shared ? state : books_begin(options->queue_books);
+	state->epoch = epoch;
+	for (size_t i = 0; i < readout->n_due; i++) {
+		for (int end = 0; end < 2; end++) {
+			state->flow_packets += readout->due[i].packets[end] - readout->due[i].prev_packets[end];
+			state->flow_bytes += readout->due[i].bytes[end] - readout->due[i].prev_bytes[end];
+		}
+	}
+	queue_state->kinds[RECORD_FLOW].produced += readout->n_due;
+	queue_state->kinds[RECORD_FLOW].received += readout->n_due;
+	queue_push(options->queue, queue_state, &readout->records);
+	books_commit(options->books);
+	if (!shared)
+		books_commit(options->queue_books);
+	commit_states(readout);
+	return 0;
+}
+
+/* What is over has been written, and no packet can count into it any more. */
+static void remove_over(struct readout *readout)
+{
+	for (size_t i = 0; i < readout->n_over; i++) {
+		const struct flow_key *key = &readout->over_keys[i];
+		struct flow_state *state = state_find(readout, key);
+		bpf_map_delete_elem(readout->options.maps->flows, key);
+		bpf_map_delete_elem(readout->options.maps->reported, key);
+		if (state)
+			state_remove(readout, state);
+	}
+}
+
+void readout_begin(struct readout *readout, bool flush)
+{
+	readout->flush = flush;
+	readout->begun = false;
+	readout->started_ns = clock_monotonic_ns();
+	readout->current = (struct readout_result) { 0 };
+}
+
+int readout_step(struct readout *readout)
+{
+	uint32_t n = STEP;
+	int r = bpf_map_lookup_batch(readout->options.maps->flows, readout->begun ? readout->batch : NULL,
+	                             readout->batch, readout->keys, readout->values, &n, NULL);
+	bool last = r < 0 && errno == ENOENT;
+	if (r < 0 && !last)
+		return -errno;
+	readout->begun = true;
+
+	readout->n_due = readout->n_over = 0;
+	r = 0;
+	for (uint32_t i = 0; i < n && r == 0; i++)
+		r = visit(readout, &readout->keys[i], &readout->values[i]);
+	if (r == 0)
+		r = commit(readout);
+	record_list_clear(&readout->records);
+	if (r < 0)
+		return r;
+	remove_over(readout);
+	if (!last)
+		return 1;
+
+	readout->current.duration_ns = clock_monotonic_ns() - readout->started_ns;
+	readout->last = readout->current;
+	return 0;
+}
+
+void readout_result(const struct readout *readout, struct readout_result *ret_result)
+{
+	*ret_result = readout->last;
+}
+
+/* The state as the former loader's watermark tells it; one without its flow is removed. */
+static int restore(struct readout *readout, const struct flow_key *key, const struct flow_reported *reported,
+                   uint64_t epoch)
+{
+	struct flow flow;
+	if (bpf_map_lookup_elem(readout->options.maps->flows, key, &flow) < 0 || flow.id != reported->id ||
+	    flow.generation != reported->generation) {
+		bpf_map_delete_elem(readout->options.maps->reported, key);
+		return 0;
+	}
+	struct flow_state *state = state_add(readout, key);
+	if (!state)
+		return -ENOMEM;
+	bool committed = reported->epoch <= epoch;
+	state->id = flow.id;
+	state->generation = flow.generation;
+	state->last_record_ns = flow.start_ns;
+	for (int end = 0; end < 2; end++) {
+		state->reported[end].packets = committed ? reported->packets[end] : reported->prev_packets[end];
+		state->reported[end].bytes = committed ? reported->bytes[end] : reported->prev_bytes[end];
+	}
+	return 0;
+}
+
+static int restore_all(struct readout *readout)
+{
+	_cleanup_(freep) struct flow_reported *reported = calloc(STEP, sizeof(*reported));
+	struct books_state state;
+	if (!reported)
+		return -ENOMEM;
+
+	books_read(readout->options.books, &state);
+	for (bool last = false, begun = false; !last; begun = true) {
+		uint32_t n = STEP;
+		int r = bpf_map_lookup_batch(readout->options.maps->reported, begun ? readout->batch : NULL,
+		                             readout->batch, readout->keys, reported, &n, NULL);
+		last = r < 0 && errno == ENOENT;
+		if (r < 0 && !last)
+			return -errno;
+		r = 0;
+		for (uint32_t i = 0; i < n && r == 0; i++)
+			r = restore(readout, &readout->keys[i], &reported[i], state.epoch);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int readout_open(const struct readout_options *options, struct readout **ret_readout)
+{
+	_cleanup_(readout_freep) struct readout *readout = calloc(1, sizeof(*readout));
+	if (!readout)
+		return -ENOMEM;
+	readout->options = *options;
+	int r = restore_all(readout);
+	if (r < 0)
+		return r;
+	*ret_readout = TAKE_PTR(readout);
+	return 0;
+}
+
+void readout_free(struct readout *readout)
+{
+	struct flow_state *state, *next;
+	if (!readout)
+		return;
+	HASH_ITER (hh, readout->states, state, next)
+		state_remove(readout, state);
+	record_list_clear(&readout->records);
+	free(readout);
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "user/snapshot.h"
+
+static uint64_t excess(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static uint64_t verdict_sum(const struct hook_stats *stats)
+{
+	uint64_t sum = 0;
+	for (int verdict = 0; verdict < VERDICT_MAX; verdict++)
+		sum += stats->verdicts[verdict];
+	return sum;
+}
+
+uint64_t flow_difference(const struct hook_stats *before, const struct hook_stats *after,
+                         const struct books_state *books, const struct readout_result *readout)
+{
+	uint64_t flows = books->flow_packets + readout->unreported.packets;
+	uint64_t low = flows + before->table_full_packets, high = flows + after->table_full_packets;
+	return excess(before->verdicts[VERDICT_OBSERVED], high) + excess(low, after->verdicts[VERDICT_OBSERVED]);
+}
+
+static void take_iface(const struct iface_account *account, void *data)
+{
+	struct snapshot *snapshot = data;
+	struct snapshot_iface *iface = &snapshot->ifaces[snapshot->n_ifaces++];
+
+	iface->ifindex = account->info->ifindex;
+	iface->hook = account->info->hook;
+	memcpy(iface->name, account->info->name, sizeof(iface->name));
+	memcpy(iface->stats, account->stats, sizeof(iface->stats));
+}
+
+/* A second reading of the same interfaces, in the same order: what was seen at the first must have a verdict by now. */
+struct second_reading {
+	const struct snapshot *first;
+	size_t i;
+	uint64_t difference;
+};
+
+static void compare_iface(const struct iface_account *account, void *data)
+{
+	struct second_reading *second = data;
+	const struct snapshot_iface *first = &second->first->ifaces[second->i++];
+
+	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
+		const struct hook_stats *then = &first->stats[direction], *now = &account->stats[direction];
+		second->difference += excess(then->seen, verdict_sum(now)) + excess(verdict_sum(then), now->seen);
+	}
+}
+
+static int take_ifaces(const struct ifaces *ifaces, struct snapshot *snapshot)
+{
+	size_t n = ifaces_attached(ifaces);
+	snapshot->ifaces = calloc(n ? n : 1, sizeof(*snapshot->ifaces));
+	if (!snapshot->ifaces)
+		return -ENOMEM;
+	int r = ifaces_accounts(ifaces, take_iface, snapshot);
+	struct second_reading second = { .first = snapshot };
+	if (r == 0)
+		r = ifaces_accounts(ifaces, compare_iface, &second);
+	snapshot->difference.hooks = second.difference;
+	return r;
+}
+
+static int read_record_stats(int map, struct record_stats ret_stats[static RECORD_KIND_MAX])
+{
+	int cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return cpus;
+	_cleanup_(freep) struct record_stats *values = calloc((size_t)cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+
+	for (uint32_t kind = 0; kind < RECORD_KIND_MAX; kind++) {
+		if (bpf_map_lookup_elem(map, &kind, values) < 0)
+			return -errno;
+		ret_stats[kind] = (struct record_stats) { 0 };
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			ret_stats[kind].produced += values[cpu].produced;
+			ret_stats[kind].lost_ring += values[cpu].lost_ring;
+		}
+	}
+	return 0;
+}
+
+static void take_records(const struct record_stats *kernel, const struct record_account *loader, size_t queued,
+                         struct snapshot_records *records)
+{
+	*records = (struct snapshot_records) {
+		.produced = kernel->produced + loader->produced,
+		.received = loader->received,
+		.acked = loader->acked,
+		.queued = queued,
+	};
+	memcpy(records->lost, loader->lost, sizeof(records->lost));
+	memcpy(records->dropped, loader->dropped, sizeof(records->dropped));
+	records->lost[LOST_RING_FULL] += kernel->lost_ring;
+}
+
+static uint64_t sum(const uint64_t *values, size_t n)
+{
+	uint64_t total = 0;
+	for (size_t i = 0; i < n; i++)
+		total += values[i];
+	return total;
+}
+
+/* received = acked + queued + dropped, read under the one lock that all three change under: exact at any time. */
+static uint64_t settled_difference(const struct snapshot_records *records)
+{
+	uint64_t settled = records->acked + records->queued + sum(records->dropped, DROP_REASON_MAX);
+	return excess(records->received, settled) + excess(settled, records->received);
+}
+
+/*
+ * produced = received + lost + in_ring, over all kinds, since the ring's backlog is counted without looking into it. The
+ * kernel's counts were read before and after the backlog.
+ */
+static uint64_t ring_difference(const struct snapshot *snapshot, const struct record_stats *before,
+                                const struct record_stats *after)
+{
+	uint64_t produced = 0, accounted = snapshot->backlog.records, grown_produced = 0, grown_lost = 0;
+
+	for (int kind = 0; kind < RECORD_KIND_MAX; kind++) {
+		const struct snapshot_records *records = &snapshot->records[kind];
+		produced += records->produced;
+		accounted += records->received + sum(records->lost, LOST_REASON_MAX);
+		grown_produced += after[kind].produced - before[kind].produced;
+		grown_lost += after[kind].lost_ring - before[kind].lost_ring;
+	}
+	return excess(produced, accounted + grown_lost) + excess(accounted, produced + grown_produced);
+}
+
+static int snapshot_records(const struct snapshot_sources *sources, struct snapshot *snapshot)
+{
+	struct record_stats before[RECORD_KIND_MAX], after[RECORD_KIND_MAX];
+	struct queue_level level;
+
+	int r = read_record_stats(sources->loader->maps.record_stats, before);
+	if (r < 0)
+		return r;
+	ring_backlog(sources->ring, sources->ring_position, &snapshot->backlog);
+	const struct books_state *state = books_begin(sources->books);
+	queue_level(sources->queue, &level);
+	for (int kind = 0; kind < RECORD_KIND_MAX; kind++)
+		take_records(&before[kind], &state->kinds[kind], level.records[kind], &snapshot->records[kind]);
+	memcpy(snapshot->departed, state->departed, sizeof(snapshot->departed));
+	books_commit(sources->books);
+	r = read_record_stats(sources->loader->maps.record_stats, after);
+	if (r < 0)
+		return r;
+
+	snapshot->difference.records = ring_difference(snapshot, before, after);
+	for (int kind = 0; kind < RECORD_KIND_MAX; kind++)
+		snapshot->difference.records += settled_difference(&snapshot->records[kind]);
+	return 0;
+}
+
+int snapshot_take(const struct snapshot_sources *sources, struct snapshot *ret_snapshot)
+{
+	_cleanup_(snapshot_clear) struct snapshot snapshot = { .difference.flows = sources->flow_difference };
+
+	int r = take_ifaces(sources->ifaces, &snapshot);
+	if (r == 0)
+		r = snapshot_records(sources, &snapshot);
+	if (r < 0)
+		return r;
+	snapshot.run_ns = ifaces_run_ns(sources->ifaces);
+	readout_result(sources->readout, &snapshot.readout);
+	ship_status(sources->ship, &snapshot.ship);
+	*ret_snapshot = snapshot;
+	snapshot = (struct snapshot) { 0 };
+	return 0;
+}
+
+void snapshot_clear(struct snapshot *snapshot)
+{
+	free(snapshot->ifaces);
+	*snapshot = (struct snapshot) { 0 };
+}
+
+uint64_t snapshot_difference(const struct snapshot *snapshot)
+{
+	return snapshot->difference.hooks + snapshot->difference.flows + snapshot->difference.records;
+}
