@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `sonde detach`: nothing of a sensor that is gone stays behind. */
+#include <errno.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include "user/attach.h"
+#include "user/commands.h"
+#include "user/loader.h"
+#include "user/pins.h"
+
+struct detachment {
+	const char *bpffs;
+	unsigned hooks, layouts, failures;
+};
+
+static void failed(struct detachment *detachment, const char *what, const char *name, int r)
+{
+	fprintf(stderr, "sonde detach: %s %s: %s\n", what, name, LOG_ERRNO(r));
+	detachment->failures++;
+}
+
+static void detach_interface(struct detachment *detachment, const char *layout, uint32_t id,
+                             const struct iface_info *info)
+{
+	int r = 0;
+	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
+		char pin[PATH_MAX];
+		pins_link_path(pin, detachment->bpffs, layout, id, direction == DIRECTION_EGRESS);
+		r = detach_hook(info, direction, pin);
+		if (r < 0)
+			failed(detachment, "cannot detach from", info->name, r);
+		else
+			detachment->hooks++;
+	}
+	r = detach_qdisc(info);
+	if (r < 0)
+		failed(detachment, "cannot remove our clsact qdisc from", info->name, r);
+}
+
+static int detach_layout(const char *layout, void *data)
+{
+	struct detachment *detachment = data;
+	_cleanup_(maps_close) struct sensor_maps maps = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
+	uint32_t id, *previous = NULL;
+
+	/* Maps that cannot be read are of another version; its links go with their pins. */
+	if (maps_open(detachment->bpffs, layout, &maps) == 0) {
+		for (; bpf_map_get_next_key(maps.ifaces, previous, &id) == 0; previous = &id) {
+			struct iface_info info;
+			if (bpf_map_lookup_elem(maps.ifaces, &id, &info) == 0)
+				detach_interface(detachment, layout, id, &info);
+		}
+	}
+	int r = pins_remove(detachment->bpffs, layout);
+	if (r < 0)
+		failed(detachment, "cannot remove the pins of layout", layout, r);
+	else
+		detachment->layouts++;
+	return 0;
+}
+
+static int detach_all(const struct settings *settings)
+{
+	struct detachment detachment = { .bpffs = settings->bpffs };
+	_cleanup_(closep) int lock = -1;
+
+	int r = pins_lock(settings->bpffs, &lock);
+	if (r == -ENOENT) {
+		printf("nothing to detach: %s does not exist\n", settings->bpffs);
+		return EXIT_SUCCESS;
+	}
+	if (r < 0) {
+		fprintf(stderr, "sonde detach: %s: %s\n", settings->bpffs,
+		        r == -EWOULDBLOCK ? "a sensor is running with these pins; stop it first (it detaches by itself)"
+		                          : LOG_ERRNO(r));
+		return EXIT_FAILURE;
+	}
+	r = pins_layouts(settings->bpffs, detach_layout, &detachment);
+	if (r < 0)
+		failed(&detachment, "cannot read", settings->bpffs, r);
+	if (!detachment.failures && rmdir(settings->bpffs) < 0)
+		failed(&detachment, "cannot remove", settings->bpffs, -errno);
+	printf("detached %u hooks, removed the pins of %u layouts\n", detachment.hooks, detachment.layouts);
+	return detachment.failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int command_detach(const struct command_line *line)
+{
+	struct settings settings;
+	if (!command_settings(line, &settings))
+		return EXIT_USAGE;
+	int code = detach_all(&settings);
+	settings_free(&settings);
+	return code;
+}
