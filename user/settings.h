@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sensor's configuration: each key of docs/configuration.md as a typed member. Durations: ns. Sizes: bytes. */
+#pragma once
+
+#include "user/config.h"
+#include "user/log.h"
+
+enum compression { COMPRESSION_NONE, COMPRESSION_GZIP };
+
+struct settings {
+	struct {
+		struct config_list include,
+			exclude; /* extended regular expressions (POSIX), anchored at both ends; exclude wins */
+		bool hotplug;
+	} interfaces;
+	struct {
+		uint64_t max;
+		uint64_t interval, active_timeout, idle_timeout;
+	} flows;
+	struct {
+		bool enabled;
+		uint64_t head_bytes, snaplen;
+	} packets;
+	struct {
+		uint64_t bytes; /* a power of two, multiple of the page size */
+	} ring;
+	struct {
+		char *url, *ca, *cert, *key;
+		int compression; /* enum compression */
+		uint64_t timeout;
+	} backend;
+	struct {
+		uint64_t records, bytes, age;
+	} batch;
+	struct {
+		char *listen; /* "address:port", "[v6]:port"; "": no endpoint */
+	} metrics;
+	struct {
+		char *name; /* "": the host name */
+		char *cgroup_root, *proc_root, *pods_dir;
+	} node;
+	struct {
+		int level;  /* enum log_level */
+		int format; /* enum log_format */
+	} log;
+	char *control;
+	char *bpffs;
+	bool keep_attached;
+};
+
+extern const struct config_schema settings_schema;
+
+/*
+ * config_load for the sensor, and the checks that concern several keys (certificate without key, snaplen beyond the
+ * ring, ...). Free with settings_free. Errors as config_load.
+ */
+int settings_load(const struct config_input *input, struct settings *ret_settings, struct buf *error);
+void settings_free(struct settings *settings);
