@@ -55,10 +55,10 @@ static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct
 	event->link_type = packet->link_type;
 	event->initiator = position->initiator;
 	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
-	/* 64 bits and opaque: the verifier must see the bound on the very register that the helper gets. */
-	__u64 length = captured;
-	barrier_var(length);
-	if (!length || length > room || bpf_skb_load_bytes(skb, 0, event->data, length)) {
+	/* The place of the last byte, and opaque: bounded, it tells the verifier that the helper gets 1 to room. */
+	__u64 last = captured - 1ULL;
+	barrier_var(last);
+	if (last >= room || bpf_skb_load_bytes(skb, 0, event->data, last + 1)) {
 		event->captured_length = 0;
 		event->header.size = sizeof(*event);
 	}

@@ -49,7 +49,6 @@ static void test_defaults(void **state)
 	assert_string_equal(settings.metrics.listen, "127.0.0.1:9797");
 	assert_string_equal(settings.node.name, "");
 	assert_string_equal(settings.node.cgroup_root, "/sys/fs/cgroup");
-	assert_string_equal(settings.node.proc_root, "/proc");
 	assert_string_equal(settings.node.pods_dir, "/var/log/pods");
 	assert_int_equal(settings.log.level, LOG_INFO);
 	assert_int_equal(settings.log.format, LOG_LOGFMT);

@@ -151,7 +151,7 @@ int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *
 	      "BPF instructions of the program a packet runs through.");
 	head(out, "sonde_bpf_run_seconds_total", "counter",
 	     "Time in BPF programs; stays 0 while sysctl kernel.bpf_stats_enabled is 0.");
-	buf_appendf(out, "sonde_bpf_run_seconds_total{program=\"tc\"} %.9f\n", (double)snapshot->run_ns / 1e9);
+	buf_appendf(out, "sonde_bpf_run_seconds_total{program=\"sonde_entry\"} %.9f\n", (double)snapshot->run_ns / 1e9);
 	if (extra->enrich_misses) {
 		head(out, "sonde_enrich_misses_total", "counter", "Names that were not to be had, by field.");
 		for (int miss = 0; miss < IDENTITY_MISS_MAX; miss++)

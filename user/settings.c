@@ -186,8 +186,6 @@ static const struct config_key keys[] = {
 	  .help = "the node's name in records; empty: the host's name" },
 	{ KEY(node.cgroup_root, STRING), "/sys/fs/cgroup", .max = 4095, .check = check_path,
 	  .help = "where the host's cgroup tree is mounted" },
-	{ KEY(node.proc_root, STRING), "/proc", .max = 4095, .check = check_path,
-	  .help = "where the host's /proc is mounted" },
 	{ KEY(node.pods_dir, STRING), "/var/log/pods", .max = 4095, .check = check_path,
 	  .help = "the kubelet's directory that names the pods" },
 	{ KEY(log.level, ENUM), "info", .choices = levels, .live = true,

@@ -37,7 +37,7 @@ struct settings {
 	} metrics;
 	struct {
 		char *name; /* "": the host name */
-		char *cgroup_root, *proc_root, *pods_dir;
+		char *cgroup_root, *pods_dir;
 	} node;
 	struct {
 		int level;  /* enum log_level */
