@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The encoder builds protobuf-c's tree of a whole batch in one allocation, a slot a record, and packs it: no memory is
+ * asked for per attribute. Strings are the record's own, or stand in the slot.
+ */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include "user/otlp.h"
+#include "user/otlp.pb-c.h"
+
+#define SEVERITY_INFO  9
+#define ATTRIBUTES_MAX 36
+
+/* Attributes of both messages that carry them; pairs point into values, the list into pairs. */
+struct attributes {
+	size_t n;
+	Sonde__Otlp__KeyValue *list[ATTRIBUTES_MAX];
+	Sonde__Otlp__KeyValue pairs[ATTRIBUTES_MAX];
+	Sonde__Otlp__AnyValue values[ATTRIBUTES_MAX];
+};
+
+struct slot {
+	Sonde__Otlp__LogRecord log;
+	Sonde__Otlp__AnyValue body;
+	struct attributes attributes;
+	char address[2][INET6_ADDRSTRLEN];
+	char interface[IF_NAMESIZE];
+	char community_id[48];
+	char protocol[4];
+	char flow_id[17];
+};
+
+/* The attributes of one end; [0] of each pair of ends is source. */
+struct end_keys {
+	const char *address, *port, *packets, *bytes, *flow_packets, *flow_bytes;
+	const char *namespace_name, *pod_name, *pod_uid, *container_name, *container_id;
+};
+#define END_KEYS(end)                                                                                             \
+	{                                                                                                         \
+		.address = end ".address", .port = end ".port", .packets = end ".packets", .bytes = end ".bytes", \
+		.flow_packets = "sonde.flow." end ".packets", .flow_bytes = "sonde.flow." end ".bytes",           \
+		.namespace_name = end ".k8s.namespace.name", .pod_name = end ".k8s.pod.name",                     \
+		.pod_uid = end ".k8s.pod.uid", .container_name = end ".k8s.container.name",                       \
+		.container_id = end ".container.id",                                                              \
+	}
+static const struct end_keys end_keys[2] = { END_KEYS("source"), END_KEYS("destination") };
+
+static Sonde__Otlp__AnyValue *add_value(struct attributes *attributes, const char *key)
+{
+	assert(attributes->n < ATTRIBUTES_MAX);
+	Sonde__Otlp__KeyValue *pair = &attributes->pairs[attributes->n];
+	Sonde__Otlp__AnyValue *value = &attributes->values[attributes->n];
+	sonde__otlp__key_value__init(pair);
+	sonde__otlp__any_value__init(value);
+	pair->key = (char *)key;
+	pair->value = value;
+	attributes->list[attributes->n++] = pair;
+	return value;
+}
+
+/* NULL and "" are left out: a field says nothing rather than guessing. */
+static void add_text(struct attributes *attributes, const char *key, const char *text)
+{
+	if (!text || !*text)
+		return;
+	Sonde__Otlp__AnyValue *value = add_value(attributes, key);
+	value->value_case = SONDE__OTLP__ANY_VALUE__VALUE_STRING_VALUE;
+	value->string_value = (char *)text;
+}
+
+static void add_int(struct attributes *attributes, const char *key, uint64_t number)
+{
+	Sonde__Otlp__AnyValue *value = add_value(attributes, key);
+	value->value_case = SONDE__OTLP__ANY_VALUE__VALUE_INT_VALUE;
+	value->int_value = (int64_t)number;
+}
+
+/* IANA's keyword in lower case; NULL for those that one rarely meets. */
+static const char *protocol_name(uint8_t protocol)
+{
+	static const char *const names[256] = {
+		[1] = "icmp",      [2] = "igmp",       [4] = "ipv4",   [6] = "tcp",      [17] = "udp",
+		[33] = "dccp",     [41] = "ipv6",      [46] = "rsvp",  [47] = "gre",     [50] = "esp",
+		[51] = "ah",       [58] = "ipv6-icmp", [88] = "eigrp", [89] = "ospfigp", [94] = "ipip",
+		[103] = "pim",     [108] = "ipcomp",   [112] = "vrrp", [115] = "l2tp",   [132] = "sctp",
+		[136] = "udplite",
+	};
+	return names[protocol];
+}
+
+static bool has_ports(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+static void add_endpoint(struct slot *slot, const struct record *record, int end)
+{
+	const struct endpoint *endpoint = end ? &record->destination : &record->source;
+	const struct end_keys *keys = &end_keys[end];
+	if (record->ip_version == 4)
+		inet_ntop(AF_INET, endpoint->address + 12, slot->address[end], sizeof(slot->address[end]));
+	else
+		inet_ntop(AF_INET6, endpoint->address, slot->address[end], sizeof(slot->address[end]));
+	add_text(&slot->attributes, keys->address, slot->address[end]);
+	if (endpoint->port && has_ports(record->protocol))
+		add_int(&slot->attributes, keys->port, endpoint->port);
+
+	const struct owner_names *names = owner_names(endpoint->owner);
+	add_text(&slot->attributes, keys->namespace_name, names->namespace_name);
+	add_text(&slot->attributes, keys->pod_name, names->pod_name);
+	add_text(&slot->attributes, keys->pod_uid, names->pod_uid);
+	add_text(&slot->attributes, keys->container_name, names->container_name);
+	add_text(&slot->attributes, keys->container_id, names->container_id);
+}
+
+static void add_network(struct slot *slot, const struct record *record)
+{
+	struct attributes *attributes = &slot->attributes;
+	snprintf(slot->protocol, sizeof(slot->protocol), "%u", record->protocol);
+	community_id(record, slot->community_id);
+	/* An interface's name is bytes to the kernel; a receiver refuses a batch with a string that is not UTF-8. */
+	for (size_t i = 0; i < sizeof(slot->interface); i++)
+		slot->interface[i] = (record->interface[i] & 0x80) ? '?' : record->interface[i];
+	slot->interface[sizeof(slot->interface) - 1] = '\0';
+
+	add_text(attributes, "network.transport", protocol_name(record->protocol));
+	add_text(attributes, "network.type", record->ip_version == 4 ? "ipv4" : "ipv6");
+	add_text(attributes, "network.iana_number", slot->protocol);
+	add_text(attributes, "network.community_id", slot->community_id);
+	add_text(attributes, "network.interface.name", slot->interface);
+	add_text(attributes, "network.io.direction", record->direction == DIRECTION_INGRESS ? "receive" : "transmit");
+}
+
+/* A packet that found no room in the flow table belongs to no flow: id 0. */
+static void add_flow_id(struct slot *slot, uint64_t id)
+{
+	if (!id)
+		return;
+	snprintf(slot->flow_id, sizeof(slot->flow_id), "%016" PRIx64, id);
+	add_text(&slot->attributes, "sonde.flow.id", slot->flow_id);
+}
+
+static void add_flow(struct slot *slot, const struct record *record)
+{
+	static const char *const reasons[] = FLOW_REASON_NAMES;
+	const struct flow_record *flow = &record->flow;
+	struct attributes *attributes = &slot->attributes;
+
+	for (int end = 0; end < 2; end++) {
+		add_int(attributes, end_keys[end].packets, flow->delta[end].packets);
+		add_int(attributes, end_keys[end].bytes, flow->delta[end].bytes);
+		add_int(attributes, end_keys[end].flow_packets, flow->total[end].packets);
+		add_int(attributes, end_keys[end].flow_bytes, flow->total[end].bytes);
+	}
+	add_flow_id(slot, flow->id);
+	if (flow->generation)
+		add_int(attributes, "sonde.flow.generation", flow->generation);
+	add_text(attributes, "sonde.flow.reason", reasons[flow->reason]);
+	add_int(attributes, "sonde.flow.start", flow->start_ns);
+	add_int(attributes, "sonde.flow.end", flow->end_ns);
+	if (record->protocol == IPPROTO_TCP)
+		add_int(attributes, "tcp.flags", flow->tcp_flags[0] | flow->tcp_flags[1]);
+}
+
+static void add_packet(struct slot *slot, const struct record *record)
+{
+	static const char *const link_types[] = { "ethernet", "raw_ip" };
+	const struct packet_record *packet = &record->packet;
+	struct attributes *attributes = &slot->attributes;
+
+	add_int(attributes, "packet.original_length", packet->original_length);
+	add_int(attributes, "packet.captured_length", packet->captured_length);
+	add_flow_id(slot, packet->flow_id);
+	add_text(attributes, "sonde.packet.link_type", link_types[packet->link_type]);
+
+	sonde__otlp__any_value__init(&slot->body);
+	slot->body.value_case = SONDE__OTLP__ANY_VALUE__VALUE_BYTES_VALUE;
+	slot->body.bytes_value.data = (uint8_t *)packet->data;
+	slot->body.bytes_value.len = packet->captured_length;
+	slot->log.body = &slot->body;
+}
+
+static void slot_fill(struct slot *slot, const struct record *record)
+{
+	static const char *const events[] = { "sonde.flow", "sonde.packet" };
+	Sonde__Otlp__LogRecord *log = &slot->log;
+
+	sonde__otlp__log_record__init(log);
+	slot->attributes.n = 0;
+	add_text(&slot->attributes, "event.name", events[record->kind]);
+	add_endpoint(slot, record, 0);
+	add_endpoint(slot, record, 1);
+	add_network(slot, record);
+	if (record->kind == RECORD_FLOW)
+		add_flow(slot, record);
+	else
+		add_packet(slot, record);
+
+	log->time_unix_nano = record->time_ns;
+	log->observed_time_unix_nano = record->observed_ns;
+	log->severity_number = SEVERITY_INFO;
+	log->event_name = (char *)events[record->kind];
+	log->attributes = slot->attributes.list;
+	log->n_attributes = slot->attributes.n;
+}
+
+/* Packs LOGS with what stands around them: request, resource, scope. */
+static int pack_request(const struct otlp_resource *resource, uint64_t sequence, Sonde__Otlp__LogRecord **logs,
+                        size_t n_logs, struct buf *out)
+{
+	struct attributes who = { 0 }, batch = { 0 };
+	add_text(&who, "service.name", "sonde");
+	add_text(&who, "service.version", resource->service_version);
+	add_text(&who, "host.name", resource->host_name);
+	add_text(&who, "k8s.node.name", resource->node_name);
+	add_text(&who, "sonde.stream_id", resource->stream_id);
+	add_int(&batch, "sonde.batch.sequence", sequence);
+	add_int(&batch, "sonde.batch.records", n_logs);
+
+	Sonde__Otlp__InstrumentationScope scope = SONDE__OTLP__INSTRUMENTATION_SCOPE__INIT;
+	scope.name = (char *)"sonde";
+	scope.attributes = batch.list;
+	scope.n_attributes = batch.n;
+
+	Sonde__Otlp__ScopeLogs scope_logs = SONDE__OTLP__SCOPE_LOGS__INIT;
+	scope_logs.scope = &scope;
+	scope_logs.log_records = logs;
+	scope_logs.n_log_records = n_logs;
+
+	Sonde__Otlp__Resource resource_message = SONDE__OTLP__RESOURCE__INIT;
+	resource_message.attributes = who.list;
+	resource_message.n_attributes = who.n;
+
+	Sonde__Otlp__ResourceLogs resource_logs = SONDE__OTLP__RESOURCE_LOGS__INIT;
+	resource_logs.resource = &resource_message;
+	resource_logs.scope_logs = (Sonde__Otlp__ScopeLogs *[]) { &scope_logs };
+	resource_logs.n_scope_logs = 1;
+
+	Sonde__Otlp__ExportLogsServiceRequest request = SONDE__OTLP__EXPORT_LOGS_SERVICE_REQUEST__INIT;
+	request.resource_logs = (Sonde__Otlp__ResourceLogs *[]) { &resource_logs };
+	request.n_resource_logs = 1;
+
+	void *space;
+	size_t size = sonde__otlp__export_logs_service_request__get_packed_size(&request);
+	int r = buf_reserve(out, size, &space);
+	if (r < 0)
+		return r;
+	buf_commit(out, sonde__otlp__export_logs_service_request__pack(&request, space));
+	return 0;
+}
+
+int otlp_encode(const struct otlp_resource *resource, uint64_t sequence, const struct record_list *records,
+                struct buf *out)
+{
+	_cleanup_(freep) struct slot *slots = reallocarray(NULL, records->records + 1, sizeof(*slots));
+	_cleanup_(freep) Sonde__Otlp__LogRecord **logs = calloc(records->records + 1, sizeof(Sonde__Otlp__LogRecord *));
+	if (!slots || !logs)
+		return -ENOMEM;
+
+	size_t n = 0;
+	for (const struct record *record = records->first; record; record = record->next, n++) {
+		slot_fill(&slots[n], record);
+		logs[n] = &slots[n].log;
+	}
+	return pack_request(resource, sequence, logs, n, out);
+}
+
+size_t otlp_record_size(const struct record *record)
+{
+	/* All keys, numbers and addresses at their longest, and the lengths before the names. */
+	size_t size = 1536;
+	const struct endpoint *ends[] = { &record->source, &record->destination };
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		const struct owner_names *names = owner_names(ends[i]->owner);
+		const char *const texts[] = { names->namespace_name, names->pod_name, names->pod_uid,
+			                      names->container_name, names->container_id };
+		for (size_t j = 0; j < ARRAY_SIZE(texts); j++)
+			size += texts[j] ? strlen(texts[j]) : 0;
+	}
+	return size + (record->kind == RECORD_PACKET ? record->packet.captured_length : 0);
+}
+
+/* Cuts TEXT to what fits, between two characters of UTF-8. */
+static void copy_message(char message[static 256], const char *text)
+{
+	size_t size = strnlen(text, 256);
+	if (size == 256)
+		for (size = 255; size && ((uint8_t)text[size] & 0xc0) == 0x80;)
+			size--;
+	memcpy(message, text, size);
+	message[size] = '\0';
+}
+
+int otlp_decode_response(const void *data, size_t size, struct otlp_response *ret_response)
+{
+	struct otlp_response response = { 0 };
+	Sonde__Otlp__ExportLogsServiceResponse *message =
+		sonde__otlp__export_logs_service_response__unpack(NULL, size, data);
+	if (!message)
+		return -EBADMSG;
+	if (message->partial_success) {
+		int64_t rejected = message->partial_success->rejected_log_records;
+		response.rejected = rejected > 0 ? (uint64_t)rejected : 0;
+		copy_message(response.message, message->partial_success->error_message);
+	}
+	sonde__otlp__export_logs_service_response__free_unpacked(message, NULL);
+	*ret_response = response;
+	return 0;
+}
+
+int otlp_decode_status(const void *data, size_t size, char ret_message[static 256])
+{
+	Sonde__Otlp__Status *status = sonde__otlp__status__unpack(NULL, size, data);
+	int r = status && *status->message ? 0 : -EBADMSG;
+	if (r == 0)
+		copy_message(ret_message, status->message);
+	if (status)
+		sonde__otlp__status__free_unpacked(status, NULL);
+	return r;
+}
