@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include "user/attach.h"
 #include "user/commands.h"
+#include "user/control.h"
 #include "user/loader.h"
 #include "user/pins.h"
 
@@ -90,6 +91,11 @@ int command_detach(const struct command_line *line)
 	if (!command_settings(line, &settings))
 		return EXIT_USAGE;
 	int code = detach_all(&settings);
+	int r = code == EXIT_SUCCESS ? control_remove_stale(settings.control) : 0;
+	if (r < 0 && r != -EADDRINUSE) {
+		fprintf(stderr, "sonde detach: cannot remove the socket %s: %s\n", settings.control, LOG_ERRNO(r));
+		code = EXIT_FAILURE;
+	}
 	settings_free(&settings);
 	return code;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@ struct control {
 	control_handler handler;
 	void *data;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	bool made_directory;
 };
 
 static void request_free(struct control_request *request)
@@ -122,10 +124,15 @@ static int connect_to(const char *path, int *ret_fd)
 	return 0;
 }
 
-/* A socket file that nobody listens on is what a killed sensor left. */
-static int remove_stale(const char *path)
+int control_remove_stale(const char *path)
 {
 	_cleanup_(closep) int fd = -1;
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	/* Other files refuse connections, too. */
+	if (!S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
 	int r = connect_to(path, &fd);
 	if (r == 0)
 		return -EADDRINUSE;
@@ -134,15 +141,24 @@ static int remove_stale(const char *path)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int make_directory(const char *path)
+/* The directory of PATH; "" where that is the root. */
+static void directory_of(const char *path, char ret_directory[static sizeof(((struct control *)0)->path)])
+{
+	snprintf(ret_directory, sizeof(((struct control *)0)->path), "%s", path);
+	char *slash = strrchr(ret_directory, '/');
+	*(slash ? slash : ret_directory) = '\0';
+}
+
+static int make_directory(const char *path, bool *ret_made)
 {
 	char directory[sizeof(((struct control *)0)->path)];
-	snprintf(directory, sizeof(directory), "%s", path);
-	char *slash = strrchr(directory, '/');
-	if (!slash || slash == directory)
+	directory_of(path, directory);
+	if (!*directory)
 		return 0;
-	*slash = '\0';
-	return mkdir(directory, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	if (mkdir(directory, 0755) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	*ret_made = true;
+	return 0;
 }
 
 int control_open(struct event_base *base, const char *path, control_handler handler, void *data,
@@ -152,15 +168,15 @@ int control_open(struct event_base *base, const char *path, control_handler hand
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	int r = make_directory(path);
-	if (r == 0)
-		r = remove_stale(path);
-	if (r < 0)
-		return r;
-
 	_cleanup_(control_freep) struct control *control = calloc(1, sizeof(*control));
 	if (!control)
 		return -ENOMEM;
+	memcpy(control->path, address.sun_path, sizeof(control->path));
+	int r = make_directory(path, &control->made_directory);
+	if (r == 0)
+		r = control_remove_stale(path);
+	if (r < 0)
+		return r;
 	control->handler = handler;
 	control->data = data;
 	mode_t mask = umask(0177);
@@ -171,7 +187,6 @@ int control_open(struct event_base *base, const char *path, control_handler hand
 	umask(mask);
 	if (r < 0)
 		return r;
-	memcpy(control->path, address.sun_path, sizeof(control->path));
 	*ret_control = TAKE_PTR(control);
 	return 0;
 }
@@ -185,6 +200,11 @@ void control_free(struct control *control)
 	if (control->listener) {
 		evconnlistener_free(control->listener);
 		unlink(control->path);
+	}
+	if (control->made_directory) {
+		char directory[sizeof(control->path)];
+		directory_of(control->path, directory);
+		rmdir(directory);
 	}
 	free(control);
 }

@@ -22,6 +22,9 @@ int control_open(struct event_base *base, const char *path, control_handler hand
 void control_free(struct control *control);
 DEFINE_CLEANUP(struct control *, control_free)
 
+/* Removes the socket file of a sensor that was killed. 0, also where there is none; -EADDRINUSE; -ENOTSOCK; -errno. */
+int control_remove_stale(const char *path);
+
 void control_reply(struct control_request *request, const char *text);
 
 /* The client's side: sends COMMAND, waits up to SECONDS for the whole answer in OUT. 0 or -errno. */

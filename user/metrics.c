@@ -22,12 +22,15 @@ static void plain(struct buf *out, const char *name, const char *type, uint64_t 
 	buf_appendf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* A label's value; an interface name may hold any byte but "/" and white space. */
+/*
+ * A label's value. An interface name may hold any byte but "/", ":" and white space; a scrape with a value that is not
+ * UTF-8 would be refused as a whole.
+ */
 static void label(struct buf *out, const char *name, const char *value)
 {
 	buf_appendf(out, "%s=\"", name);
 	for (; *value; value++)
-		buf_appendf(out, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
+		buf_appendf(out, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value & 0x80 ? '?' : *value);
 	buf_append(out, "\"", 1);
 }
 
@@ -146,7 +149,7 @@ int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *
 	delivery(out, &snapshot->ship);
 	plain(out, "sonde_ring_used_bytes", "gauge", snapshot->backlog.bytes, "Bytes waiting in the ring buffer.");
 	plain(out, "sonde_books_difference", "gauge", snapshot_difference(snapshot),
-	      "Packets and records that the books cannot account for; 0 is balanced.");
+	      "Packets, bytes and records that the books cannot account for; 0 is balanced.");
 	plain(out, "sonde_filter_instructions", "gauge", extra->instructions,
 	      "BPF instructions of the program a packet runs through.");
 	head(out, "sonde_bpf_run_seconds_total", "counter",

@@ -41,7 +41,7 @@ struct sensor {
 	bool listed;  /* the first list of interfaces is complete: ready */
 	bool passing; /* a pass over the flow table is under way */
 	struct hook_stats before_pass;
-	uint64_t flow_difference;
+	struct totals flow_difference;
 };
 
 /* sensor_start.c: the bpffs directory, made and locked. 0 or -errno, logged. */

@@ -46,7 +46,7 @@ static void log_summary(const struct sensor *sensor)
 	log_info("stopped", "seen", LOG_FMT("%llu", total.seen), "observed",
 	         LOG_FMT("%llu", total.verdicts[VERDICT_OBSERVED]), "records_acked", LOG_FMT("%" PRIu64, acked),
 	         "records_dropped", LOG_FMT("%" PRIu64, dropped), "books_difference",
-	         LOG_FMT("%" PRIu64, sensor->flow_difference));
+	         LOG_FMT("%" PRIu64, sensor->flow_difference.packets));
 }
 
 void sensor_stop(struct sensor *sensor)

@@ -18,12 +18,23 @@ static uint64_t verdict_sum(const struct hook_stats *stats)
 	return sum;
 }
 
-uint64_t flow_difference(const struct hook_stats *before, const struct hook_stats *after,
-                         const struct books_state *books, const struct readout_result *readout)
+/* By how much FLOWS plus what the table had no room for lies outside of what was observed before and after. */
+static uint64_t outside(uint64_t flows, uint64_t observed_before, uint64_t full_before, uint64_t observed_after,
+                        uint64_t full_after)
 {
-	uint64_t flows = books->flow_packets + readout->unreported.packets;
-	uint64_t low = flows + before->table_full_packets, high = flows + after->table_full_packets;
-	return excess(before->verdicts[VERDICT_OBSERVED], high) + excess(low, after->verdicts[VERDICT_OBSERVED]);
+	return excess(observed_before, flows + full_after) + excess(flows + full_before, observed_after);
+}
+
+struct totals flow_difference(const struct hook_stats *before, const struct hook_stats *after,
+                              const struct books_state *books, const struct readout_result *readout)
+{
+	return (struct totals) {
+		.packets = outside(books->flow_packets + readout->unreported.packets,
+		                   before->verdicts[VERDICT_OBSERVED], before->table_full_packets,
+		                   after->verdicts[VERDICT_OBSERVED], after->table_full_packets),
+		.bytes = outside(books->flow_bytes + readout->unreported.bytes, before->bytes_observed,
+		                 before->table_full_bytes, after->bytes_observed, after->table_full_bytes),
+	};
 }
 
 static void take_iface(const struct iface_account *account, void *data)
@@ -165,7 +176,10 @@ static int snapshot_records(const struct snapshot_sources *sources, struct snaps
 
 int snapshot_take(const struct snapshot_sources *sources, struct snapshot *ret_snapshot)
 {
-	_cleanup_(snapshot_clear) struct snapshot snapshot = { .difference.flows = sources->flow_difference };
+	_cleanup_(snapshot_clear) struct snapshot snapshot = {
+		.difference.flows = sources->flow_difference.packets,
+		.difference.bytes = sources->flow_difference.bytes,
+	};
 
 	int r = take_ifaces(sources->ifaces, &snapshot);
 	if (r == 0)
@@ -188,5 +202,6 @@ void snapshot_clear(struct snapshot *snapshot)
 
 uint64_t snapshot_difference(const struct snapshot *snapshot)
 {
-	return snapshot->difference.hooks + snapshot->difference.flows + snapshot->difference.records;
+	return snapshot->difference.hooks + snapshot->difference.flows + snapshot->difference.bytes +
+	       snapshot->difference.records;
 }

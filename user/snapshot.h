@@ -36,6 +36,7 @@ struct snapshot {
 	struct {
 		uint64_t hooks;   /* packets: seen = sum of verdicts */
 		uint64_t flows;   /* packets: observed = written + unreported + table_full */
+		uint64_t bytes;   /* the same in bytes */
 		uint64_t records; /* produced = received + lost + in_ring; received = acked + queued + dropped */
 	} difference;
 };
@@ -49,19 +50,19 @@ struct snapshot_sources {
 	uint64_t ring_position;
 	const struct readout *readout;
 	struct ship *ship;
-	uint64_t flow_difference; /* of the last pass over the flow table */
+	struct totals flow_difference; /* of the last pass over the flow table */
 };
 
 /* 0 or -errno. Release with snapshot_clear. */
 int snapshot_take(const struct snapshot_sources *sources, struct snapshot *ret_snapshot);
 void snapshot_clear(struct snapshot *snapshot);
 
-/* The sum of what does not balance, packets and records. */
+/* The sum of what does not balance: packets, bytes and records. */
 uint64_t snapshot_difference(const struct snapshot *snapshot);
 
 /*
  * The equation between packets and flows around a pass: what was observed before and after it, and what flows account
- * for. Counters only grow, so the truth lies between the readings: returns by how many packets it does not.
+ * for. Counters only grow, so the truth lies between the readings: returns by how much it does not.
  */
-uint64_t flow_difference(const struct hook_stats *before, const struct hook_stats *after,
-                         const struct books_state *books, const struct readout_result *readout);
+struct totals flow_difference(const struct hook_stats *before, const struct hook_stats *after,
+                              const struct books_state *books, const struct readout_result *readout);

@@ -12,6 +12,19 @@ static const char *const lost_names[] = LOST_REASON_NAMES;
 static const char *const drop_names[] = DROP_REASON_NAMES;
 static const char *const hook_names[] = IFACE_HOOK_NAMES;
 
+/* TEXT; where that is not UTF-8, with "?" for each byte beyond ASCII: an odd name must not cost the whole answer. */
+static json_t *text_json(const char *text)
+{
+	json_t *string = json_string(text);
+	_cleanup_(freep) char *ascii = string ? NULL : strdup(text);
+	if (!ascii)
+		return string;
+	for (char *byte = ascii; *byte; byte++)
+		if (*byte & 0x80)
+			*byte = '?';
+	return json_string(ascii);
+}
+
 /* An object with the reasons that occurred; those at zero are left out. */
 static json_t *reasons(const char *const *names, const uint64_t *values, size_t first, size_t n)
 {
@@ -35,9 +48,9 @@ static json_t *interfaces_json(const struct snapshot *snapshot)
 	json_t *array = json_array();
 	for (size_t i = 0; array && i < snapshot->n_ifaces; i++) {
 		const struct snapshot_iface *iface = &snapshot->ifaces[i];
-		json_array_append_new(array, json_pack("{s:s,s:i,s:s,s:o,s:o}", "name", iface->name, "ifindex",
-		                                       (int)iface->ifindex, "hook", hook_names[iface->hook], "ingress",
-		                                       hook_json(&iface->stats[DIRECTION_INGRESS]), "egress",
+		json_array_append_new(array, json_pack("{s:o,s:i,s:s,s:o,s:o}", "name", text_json(iface->name),
+		                                       "ifindex", (int)iface->ifindex, "hook", hook_names[iface->hook],
+		                                       "ingress", hook_json(&iface->stats[DIRECTION_INGRESS]), "egress",
 		                                       hook_json(&iface->stats[DIRECTION_EGRESS])));
 	}
 	return array;
@@ -63,17 +76,18 @@ int status_json(const struct snapshot *snapshot, const char *url, struct buf *ou
 {
 	uint64_t difference = snapshot_difference(snapshot);
 	json_t *root = json_pack(
-		"{s:s,s:o,s:{s:o,s:o},s:o,s:{s:I,s:I,s:I},s:{s:I,s:I},s:{s:s,s:b,s:s},s:{s:b,s:I,s:I,s:I,s:I}}",
+		"{s:s,s:o,s:{s:o,s:o},s:o,s:{s:I,s:I,s:I},s:{s:I,s:I},s:{s:o,s:b,s:o},s:{s:b,s:I,s:I,s:I,s:I,s:I}}",
 		"version", SONDE_VERSION, "interfaces", interfaces_json(snapshot), "departed", "ingress",
 		hook_json(&snapshot->departed[DIRECTION_INGRESS]), "egress",
 		hook_json(&snapshot->departed[DIRECTION_EGRESS]), "records", records_json(snapshot), "flows", "current",
 		(json_int_t)snapshot->readout.flows, "unreported_packets",
 		(json_int_t)snapshot->readout.unreported.packets, "unreported_bytes",
 		(json_int_t)snapshot->readout.unreported.bytes, "ring", "bytes", (json_int_t)snapshot->backlog.bytes,
-		"records", (json_int_t)snapshot->backlog.records, "backend", "url", url, "up", snapshot->ship.up,
-		"last_error", snapshot->ship.last_error, "books", "balanced", difference == 0, "difference",
-		(json_int_t)difference, "hooks", (json_int_t)snapshot->difference.hooks, "flows",
-		(json_int_t)snapshot->difference.flows, "records", (json_int_t)snapshot->difference.records);
+		"records", (json_int_t)snapshot->backlog.records, "backend", "url", text_json(url), "up",
+		snapshot->ship.up, "last_error", text_json(snapshot->ship.last_error), "books", "balanced",
+		difference == 0, "difference", (json_int_t)difference, "hooks", (json_int_t)snapshot->difference.hooks,
+		"flows", (json_int_t)snapshot->difference.flows, "bytes", (json_int_t)snapshot->difference.bytes,
+		"records", (json_int_t)snapshot->difference.records);
 	if (!root)
 		return -ENOMEM;
 
@@ -182,9 +196,9 @@ int status_text(const char *json, struct buf *out)
 	else
 		buf_appendf(out,
 		            "books    NOT balanced: difference %" PRIu64 " (hooks %" PRIu64 ", flows %" PRIu64
-		            ", records %" PRIu64 ")\n",
+		            ", bytes %" PRIu64 ", records %" PRIu64 ")\n",
 		            number(books, "difference"), number(books, "hooks"), number(books, "flows"),
-		            number(books, "records"));
+		            number(books, "bytes"), number(books, "records"));
 	json_decref(root);
 	return out->error;
 }

@@ -14,7 +14,7 @@
  *	 "records":{kind:{"produced","lost":{reason:n},"received","acked","queued","spooled","dropped":{reason:n}}},
  *	 "flows":{"current","unreported_packets","unreported_bytes"}, "ring":{"bytes","records"},
  *	 "backend":{"url","up","last_error"},
- *	 "books":{"balanced":bool,"difference":n,"hooks":n,"flows":n,"records":n}}
+ *	 "books":{"balanced":bool,"difference":n,"hooks":n,"flows":n,"bytes":n,"records":n}}
  */
 int status_json(const struct snapshot *snapshot, const char *url, struct buf *out);
 
