@@ -208,11 +208,11 @@ static void print_report(const struct report *report, bool json)
 
 int command_check(const struct command_line *line)
 {
-	struct report report = { .checks = json_array() };
 	struct settings settings;
-
 	if (!command_settings(line, &settings))
 		return EXIT_USAGE;
+
+	struct report report = { .checks = json_array() };
 	check_capabilities(&report);
 	check_kernel(&report, &settings);
 	check_bpffs(&report, &settings);

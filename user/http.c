@@ -3,6 +3,7 @@
 #include <string.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include "user/cleanup.h"
 #include "user/http.h"
 #include "user/listen.h"
 
@@ -50,12 +51,6 @@ static void on_ready(struct evhttp_request *request, void *data)
 
 int http_open(struct event_base *base, const char *listen, const struct http_pages *pages, struct http **ret_http)
 {
-	char host[64];
-	uint16_t port;
-	int r = listen_split(listen, host, &port);
-	if (r < 0)
-		return r;
-
 	_cleanup_(http_freep) struct http *http = calloc(1, sizeof(*http));
 	if (!http)
 		return -ENOMEM;
@@ -70,9 +65,13 @@ int http_open(struct event_base *base, const char *listen, const struct http_pag
 	evhttp_set_cb(http->server, "/metrics", on_metrics, http);
 	evhttp_set_cb(http->server, "/healthz", on_health, http);
 	evhttp_set_cb(http->server, "/readyz", on_ready, http);
-	errno = 0;
-	if (!evhttp_bind_socket_with_handle(http->server, host, port))
-		return errno ? -errno : -EADDRNOTAVAIL;
+	_cleanup_(closep) int fd = -1;
+	int r = listen_open(listen, &fd);
+	if (r < 0)
+		return r;
+	if (!evhttp_accept_socket_with_handle(http->server, fd))
+		return -ENOMEM;
+	TAKE_FD(fd);
 	*ret_http = TAKE_PTR(http);
 	return 0;
 }

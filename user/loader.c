@@ -67,7 +67,8 @@ static void layout_name(const struct sensor_bpf *skeleton, char layout[static 17
 	snprintf(layout, 17, "%016llx", (unsigned long long)hash);
 }
 
-static int set_pin_paths(struct sensor_bpf *skeleton, const char *bpffs, const char *layout)
+/* *RET_MADE: the layout's directory was not there before. */
+static int set_pin_paths(struct sensor_bpf *skeleton, const char *bpffs, const char *layout, bool *ret_made)
 {
 	struct bpf_map *map;
 	char path[PATH_MAX];
@@ -109,10 +110,14 @@ static int skeleton_load(const struct loader_options *options, struct sensor_bpf
 		return -errno;
 	layout_name(skeleton, layout);
 
-	int r = set_pin_paths(skeleton, options->bpffs, layout);
+	bool made = false;
+	int r = set_pin_paths(skeleton, options->bpffs, layout, &made);
 	if (r == 0)
 		r = sensor_bpf__load(skeleton);
 	if (r < 0) {
+		/* libbpf pins maps before it loads programs. */
+		if (made)
+			pins_remove(options->bpffs, layout);
 		sensor_bpf__destroy(skeleton);
 		return r;
 	}

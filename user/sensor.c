@@ -3,8 +3,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <bpf/bpf.h>
 #include "user/clock.h"
 #include "user/metrics.h"
+#include "user/pins.h"
 #include "user/sensor_internal.h"
 
 /* Records taken from the ring before other events get their turn. */
@@ -180,6 +182,18 @@ static void sensor_free(struct sensor *sensor)
 }
 DEFINE_CLEANUP(struct sensor *, sensor_free)
 
+/* After a start that failed: pins stay only where a former sensor's hooks need them. */
+static void remove_unused_pins(const struct sensor *sensor)
+{
+	uint32_t id;
+	if (sensor->lock < 0)
+		return;
+	if (sensor->loader && bpf_map_get_next_key(sensor->loader->maps.ifaces, NULL, &id) < 0 && errno == ENOENT)
+		pins_remove(sensor->settings.bpffs, sensor->loader->layout);
+	/* Fails where there is something in it. */
+	rmdir(sensor->settings.bpffs);
+}
+
 int sensor_run(const struct sensor_options *options, struct settings *settings)
 {
 	_cleanup_(sensor_freep) struct sensor *sensor = calloc(1, sizeof(*sensor));
@@ -191,8 +205,10 @@ int sensor_run(const struct sensor_options *options, struct settings *settings)
 	sensor->lock = -1;
 
 	int r = sensor_start(sensor);
-	if (r < 0)
+	if (r < 0) {
+		remove_unused_pins(sensor);
 		return r;
+	}
 	event_base_dispatch(sensor->base);
 	sensor_stop(sensor);
 	return 0;

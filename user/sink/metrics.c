@@ -4,6 +4,7 @@
 #include <event2/http.h>
 #include <inttypes.h>
 #include <string.h>
+#include "user/cleanup.h"
 #include "user/listen.h"
 #include "user/sink/address.h"
 #include "user/sink/metrics.h"
@@ -97,20 +98,18 @@ static void on_health(struct evhttp_request *request, void *data)
 
 static int listen_on(struct evhttp *http, const char *listen, uint16_t *ret_port)
 {
-	char host[64];
-	uint16_t port;
-	int r = listen_split(listen, host, &port);
+	_cleanup_(closep) int fd = -1;
+	int r = listen_open(listen, &fd);
 	if (r < 0)
 		return r;
-	errno = 0;
-	struct evhttp_bound_socket *socket = evhttp_bind_socket_with_handle(http, host, port);
-	if (!socket)
-		return errno ? -errno : -EADDRNOTAVAIL;
 
 	struct sockaddr_storage address;
 	socklen_t size = sizeof(address);
-	if (getsockname(evhttp_bound_socket_get_fd(socket), (struct sockaddr *)&address, &size) < 0)
+	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
 		return -errno;
+	if (!evhttp_accept_socket_with_handle(http, fd))
+		return -ENOMEM;
+	TAKE_FD(fd);
 	*ret_port = address_port(&address);
 	return 0;
 }

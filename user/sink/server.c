@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <event2/listener.h>
 #include <inttypes.h>
+#include "user/listen.h"
 #include "user/log.h"
 #include "user/sink/address.h"
 #include "user/sink/server.h"
@@ -64,7 +65,7 @@ static int listen_on(struct server *server, const char *listen, uint16_t *ret_po
 {
 	struct sockaddr_storage address;
 	socklen_t size;
-	int r = address_parse(listen, &address, &size);
+	int r = listen_address(listen, &address, &size);
 	if (r < 0)
 		return r;
 	errno = 0;
