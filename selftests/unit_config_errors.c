@@ -30,75 +30,73 @@ static void assert_refused(const struct source *source, int r, const char *told)
 	assert_memory_equal(sources, sources_before, sizeof(sources));
 }
 
+static const struct {
+	const char *set, *told;
+} bad_flags[] = {
+	{ "on=yes", "on: \"yes\"" NOT_BOOLEAN },
+	{ "on=True", "on: \"True\"" NOT_BOOLEAN },
+	{ "name=123456789", "name: \"123456789\" is too long; up to 8 characters" },
+	{ "name=a\tb", "name: \"a\\x09b\" has a control character" },
+	{ "path=a", "path: \"a\" must be absolute" },
+	{ "count=many", "count: \"many\" is not a count; try 10 (2 to 100)" },
+	{ "count=", "count: \"\" is not a count; try 10 (2 to 100)" },
+	{ "count=1", "count: \"1\" is too little; try 10 (2 to 100)" },
+	{ "count=101", "count: \"101\" is too much; try 10 (2 to 100)" },
+	{ "count=-3", "count: \"-3\" is not a count; try 10 (2 to 100)" },
+	{ "count=+3", "count: \"+3\" is not a count; try 10 (2 to 100)" },
+	{ "count= 3", "count: \" 3\" is not a count; try 10 (2 to 100)" },
+	{ "count=010", "count: \"010\" is not a count; try 10 (2 to 100)" },
+	{ "count=0x10", "count: \"0x10\" is not a count; try 10 (2 to 100)" },
+	{ "count=10.0", "count: \"10.0\" is not a count; try 10 (2 to 100)" },
+	{ "count=10KiB", "count: \"10KiB\" is not a count; try 10 (2 to 100)" },
+	{ "any=18446744073709551616", "any: \"18446744073709551616\" is too much; try 0 (0 or more)" },
+	{ "size=1MB", "size: \"1MB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
+	{ "size=1.5MiB", "size: \"1.5MiB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
+	{ "size=1 MiB", "size: \"1 MiB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
+	{ "size=0KiB", "size: \"0KiB\" is too little; try 4KiB (1 to 1TiB)" },
+	{ "size=2TiB", "size: \"2TiB\" is too much; try 4KiB (1 to 1TiB)" },
+	{ "size=16777216TiB", "size: \"16777216TiB\" is too much; try 4KiB (1 to 1TiB)" },
+	{ "wait=10", "wait: \"10\" has no unit (ns, us, ms, s, m, h, d); try 1500ms (0 to 7d)" },
+	{ "wait=1m30s", "wait: \"1m30s\" is not a duration (such as 500ms, 10s, 5m, 1h); try 1500ms (0 to 7d)" },
+	{ "wait=", "wait: \"\" is not a duration (such as 500ms, 10s, 5m, 1h); try 1500ms (0 to 7d)" },
+	{ "wait=8d", "wait: \"8d\" is too much; try 1500ms (0 to 7d)" },
+	{ "mode=quick", "mode: \"quick\" is not a choice; try slow, fast or mad" },
+	{ "mode=", "mode: \"\" is not a choice; try slow, fast or mad" },
+	{ "words=a,,b", "words: \"a,,b\" has an empty item; try [a, \"b,c\"]" },
+	{ "words=a,", "words: \"a,\" has an empty item; try [a, \"b,c\"]" },
+	{ "words=[a,]", "words: \"[a,]\" has an empty item; try [a, \"b,c\"]" },
+	{ "words=,", "words: \",\" has an empty item; try [a, \"b,c\"]" },
+	{ "words=[a", "words: \"[a\"" NOT_CLOSED },
+	{ "words=[", "words: \"[\"" NOT_CLOSED },
+	{ "words=\"a", "words: \"\\\"a\"" NOT_QUOTED },
+	{ "words=\"a\\n\"", "words: \"\\\"a\\\\n\\\"\"" NOT_QUOTED },
+	{ "words=\"a\\", "words: \"\\\"a\\\\\"" NOT_QUOTED },
+	{ "words=\"a\"b", "words: \"\\\"a\\\"b\" lacks a comma after a quoted item" },
+	{ "words=ok,loud!", "words: \"loud!\" is too loud" },
+	{ "words=a,12345678901234567", "words: \"12345678901234567\" is too long; up to 16 characters" },
+	{ "outer=1", "\"outer\" is a section, its keys are below it" },
+	{ "outer.=1", "unknown key \"outer.\"" },
+	{ "coutn=1", "unknown key \"coutn\"; did you mean \"count\"?" },
+	{ "cont=1", "unknown key \"cont\"; did you mean \"count\"?" },
+	{ "OUTER_DEP=1", "unknown key \"OUTER_DEP\"; did you mean \"outer.deep\"?" },
+	{ "elephant=1", "unknown key \"elephant\"" },
+	{ "=1", "unknown key \"\"" },
+	{ "count", "has no value; write --set key=value" },
+	{ "size=3", "size: \"3\" must not be 3" },
+	{ "outer.deep=11", "outer.deep: \"11\" must not be more than count (count is \"10\")" },
+	{ "count=4", "outer.deep: \"5\" must not be more than count (count is \"4\")" },
+};
+
 static void test_bad_flags(void **state)
 {
-	static const struct {
-		const char *set, *told;
-	} cases[] = {
-		{ "on=yes", "on: \"yes\"" NOT_BOOLEAN },
-		{ "on=True", "on: \"True\"" NOT_BOOLEAN },
-		{ "name=123456789", "name: \"123456789\" is too long; up to 8 characters" },
-		{ "name=a\tb", "name: \"a\\x09b\" has a control character" },
-		{ "path=a", "path: \"a\" must be absolute" },
-		{ "count=many", "count: \"many\" is not a count; try 10 (2 to 100)" },
-		{ "count=", "count: \"\" is not a count; try 10 (2 to 100)" },
-		{ "count=1", "count: \"1\" is too little; try 10 (2 to 100)" },
-		{ "count=101", "count: \"101\" is too much; try 10 (2 to 100)" },
-		{ "count=-3", "count: \"-3\" is not a count; try 10 (2 to 100)" },
-		{ "count=+3", "count: \"+3\" is not a count; try 10 (2 to 100)" },
-		{ "count= 3", "count: \" 3\" is not a count; try 10 (2 to 100)" },
-		{ "count=010", "count: \"010\" is not a count; try 10 (2 to 100)" },
-		{ "count=0x10", "count: \"0x10\" is not a count; try 10 (2 to 100)" },
-		{ "count=10.0", "count: \"10.0\" is not a count; try 10 (2 to 100)" },
-		{ "count=10KiB", "count: \"10KiB\" is not a count; try 10 (2 to 100)" },
-		{ "any=18446744073709551616", "any: \"18446744073709551616\" is too much; try 0 (0 or more)" },
-		{ "size=1MB", "size: \"1MB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
-		{ "size=1.5MiB",
-		  "size: \"1.5MiB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
-		{ "size=1 MiB",
-		  "size: \"1 MiB\" is not a size (such as 512, 64KiB, 16MiB, 1GiB); try 4KiB (1 to 1TiB)" },
-		{ "size=0KiB", "size: \"0KiB\" is too little; try 4KiB (1 to 1TiB)" },
-		{ "size=2TiB", "size: \"2TiB\" is too much; try 4KiB (1 to 1TiB)" },
-		{ "size=16777216TiB", "size: \"16777216TiB\" is too much; try 4KiB (1 to 1TiB)" },
-		{ "wait=10", "wait: \"10\" has no unit (ns, us, ms, s, m, h, d); try 1500ms (0 to 7d)" },
-		{ "wait=1m30s",
-		  "wait: \"1m30s\" is not a duration (such as 500ms, 10s, 5m, 1h); try 1500ms (0 to 7d)" },
-		{ "wait=", "wait: \"\" is not a duration (such as 500ms, 10s, 5m, 1h); try 1500ms (0 to 7d)" },
-		{ "wait=8d", "wait: \"8d\" is too much; try 1500ms (0 to 7d)" },
-		{ "mode=quick", "mode: \"quick\" is not a choice; try slow, fast or mad" },
-		{ "mode=", "mode: \"\" is not a choice; try slow, fast or mad" },
-		{ "words=a,,b", "words: \"a,,b\" has an empty item; try [a, \"b,c\"]" },
-		{ "words=a,", "words: \"a,\" has an empty item; try [a, \"b,c\"]" },
-		{ "words=[a,]", "words: \"[a,]\" has an empty item; try [a, \"b,c\"]" },
-		{ "words=,", "words: \",\" has an empty item; try [a, \"b,c\"]" },
-		{ "words=[a", "words: \"[a\"" NOT_CLOSED },
-		{ "words=[", "words: \"[\"" NOT_CLOSED },
-		{ "words=\"a", "words: \"\\\"a\"" NOT_QUOTED },
-		{ "words=\"a\\n\"", "words: \"\\\"a\\\\n\\\"\"" NOT_QUOTED },
-		{ "words=\"a\\", "words: \"\\\"a\\\\\"" NOT_QUOTED },
-		{ "words=\"a\"b", "words: \"\\\"a\\\"b\" lacks a comma after a quoted item" },
-		{ "words=ok,loud!", "words: \"loud!\" is too loud" },
-		{ "words=a,12345678901234567", "words: \"12345678901234567\" is too long; up to 16 characters" },
-		{ "outer=1", "\"outer\" is a section, its keys are below it" },
-		{ "outer.=1", "unknown key \"outer.\"" },
-		{ "coutn=1", "unknown key \"coutn\"; did you mean \"count\"?" },
-		{ "cont=1", "unknown key \"cont\"; did you mean \"count\"?" },
-		{ "OUTER_DEP=1", "unknown key \"OUTER_DEP\"; did you mean \"outer.deep\"?" },
-		{ "elephant=1", "unknown key \"elephant\"" },
-		{ "=1", "unknown key \"\"" },
-		{ "count", "has no value; write --set key=value" },
-		{ "size=3", "size: \"3\" must not be 3" },
-		{ "outer.deep=11", "outer.deep: \"11\" must not be more than count (count is \"10\")" },
-		{ "count=4", "outer.deep: \"5\" must not be more than count (count is \"4\")" },
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(bad_flags); i++) {
 		_cleanup_(buf_free) struct buf told = BUF_INIT(4096);
 		/* The flag is shown escaped, as values are. */
-		const char *set = cases[i].set;
+		const char *set = bad_flags[i].set;
 		buf_appendf(&told, "--set ");
 		for (const char *c = set; *c; c++)
 			buf_appendf(&told, *c == '"' || *c == '\\' ? "\\%c" : *c < ' ' ? "\\x%02x" : "%c", *c);
-		buf_appendf(&told, ": %s\n", cases[i].told);
+		buf_appendf(&told, ": %s\n", bad_flags[i].told);
 		assert_refused(&(struct source) { .set = { set } }, -EINVAL, buf_text(&told));
 	}
 }

@@ -87,7 +87,7 @@ static void test_heads(void **state)
 	memset(long_head + 19, 'a', sizeof(long_head) - 20);
 	assert_int_equal(http_parse_head(long_head, HTTP_HEAD_MAX - 1, &head), 0);
 	assert_int_equal(http_parse_head(long_head, HTTP_HEAD_MAX, &head), -EFBIG);
-	memcpy(long_head + HTTP_HEAD_MAX, "\r\n\r\n", 4);
+	memcpy(long_head + HTTP_HEAD_MAX, (const char[]) { '\r', '\n', '\r', '\n' }, 4);
 	assert_int_equal(http_parse_head(long_head, sizeof(long_head), &head), -EFBIG);
 }
 
@@ -141,7 +141,8 @@ static void test_chunks(void **state)
 
 	static char extension[8192];
 	memset(extension, 'x', sizeof(extension));
-	memcpy(extension, "1;", 2);
+	extension[0] = '1';
+	extension[1] = ';';
 	_cleanup_(buf_free) struct buf out = BUF_INIT(1000);
 	assert_int_equal(read_chunked(extension, sizeof(extension), sizeof(extension), &out), -EBADMSG);
 }
@@ -229,14 +230,14 @@ static void test_replies(void **state)
 	head.length++;
 	outcome_of_head(&head, MAX_BODY, &outcome);
 	assert_int_equal(outcome.status, 413);
-	strcpy(head.content_encoding, "br");
+	snprintf(head.content_encoding, sizeof(head.content_encoding), "br");
 	outcome_of_head(&head, MAX_BODY, &outcome);
 	assert_int_equal(outcome.status, 415);
 	assert_int_equal(outcome.refusal, REFUSED_CONTENT_ENCODING);
-	strcpy(head.content_type, "application/x-protobuf2");
+	snprintf(head.content_type, sizeof(head.content_type), "application/x-protobuf2");
 	outcome_of_head(&head, MAX_BODY, &outcome);
 	assert_int_equal(outcome.refusal, REFUSED_CONTENT_TYPE);
-	strcpy(head.method, "PUT");
+	snprintf(head.method, sizeof(head.method), "PUT");
 	outcome_of_head(&head, MAX_BODY, &outcome);
 	assert_int_equal(outcome.status, 405);
 
@@ -251,7 +252,7 @@ static void test_replies(void **state)
 	assert_non_null(status);
 	assert_string_equal(status->message, "method PUT is not POST");
 	sonde__otlp__status__free_unpacked(status, NULL);
-	strcpy(head.path, "/");
+	snprintf(head.path, sizeof(head.path), "/");
 	outcome_of_head(&head, MAX_BODY, &outcome);
 	assert_int_equal(outcome.status, 404);
 }

@@ -46,8 +46,8 @@ static uint64_t effective_capabilities(void)
 	char line[256];
 	_cleanup_(fclosep) FILE *file = fopen("/proc/self/status", "re");
 	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "CapEff: %" SCNx64, &capabilities) == 1)
-			break;
+		if (strncmp(line, "CapEff:", strlen("CapEff:")) == 0)
+			capabilities = strtoull(line + strlen("CapEff:"), NULL, 16);
 	return capabilities;
 }
 

@@ -89,12 +89,6 @@ static void add(struct ifaces *ifaces, struct iface *iface)
 		ifaces->next_id = iface->id + 1;
 }
 
-static void pin_path(const struct ifaces *ifaces, const struct iface *iface, enum direction direction,
-                     char path[static PATH_MAX])
-{
-	pins_link_path(path, ifaces->loader->bpffs, ifaces->loader->layout, iface->id, direction == DIRECTION_EGRESS);
-}
-
 /*
  * Its account goes to the departed, and its number is free. The books remember whose account they took last: a loader
  * killed before the map entry is removed does not make the next one take it twice.
@@ -121,45 +115,6 @@ static void retire(struct ifaces *ifaces, struct iface *iface)
 	HASH_DELETE(by_id, ifaces->by_id, iface);
 	HASH_DELETE(by_ifindex, ifaces->by_ifindex, iface);
 	iface_free(iface);
-}
-
-static int detach(const struct ifaces *ifaces, const struct iface *iface)
-{
-	int first = 0;
-	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
-		char pin[PATH_MAX];
-		pin_path(ifaces, iface, direction, pin);
-		int r = detach_hook(&iface->info, direction, pin);
-		if (r < 0 && first == 0)
-			first = r;
-	}
-	int r = detach_qdisc(&iface->info);
-	return first < 0 ? first : r;
-}
-
-/* The map entry first: what is attached is always known to whoever comes next. */
-static int store(const struct ifaces *ifaces, const struct iface *iface)
-{
-	return bpf_map_update_elem(ifaces->loader->maps.ifaces, &iface->id, &iface->info, BPF_ANY) < 0 ? -errno : 0;
-}
-
-static int attach(struct ifaces *ifaces, struct iface *iface)
-{
-	int r = store(ifaces, iface);
-	for (int direction = 0; direction < DIRECTION_MAX && r == 0; direction++) {
-		char pin[PATH_MAX];
-		r = entry_load(ifaces->loader, iface->id, iface->info.slot * DIRECTION_MAX + (uint32_t)direction,
-		               iface->info.link_type, &iface->programs[direction]);
-		if (r < 0)
-			break;
-		pin_path(ifaces, iface, direction, pin);
-		r = attach_hook(&iface->info, direction, iface->programs[direction], pin);
-	}
-	if (r == 0)
-		r = store(ifaces, iface);
-	if (r == 0)
-		iface->attached = true;
-	return r;
 }
 
 static int new_iface(struct ifaces *ifaces, const struct link_info *link, int link_type, struct iface **ret_iface)
@@ -197,7 +152,7 @@ int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_a
 	if (!is_selected(ifaces, link)) {
 		if (!iface)
 			return 0;
-		r = detach(ifaces, iface);
+		r = iface_detach(ifaces, iface);
 		retire(ifaces, iface);
 		*ret_change = IFACE_DETACHED;
 		return r;
@@ -214,15 +169,15 @@ int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_a
 	if (strcmp(iface->info.name, link->name) != 0) {
 		memcpy(iface->info.name, link->name, IF_NAMESIZE);
 		*ret_change = IFACE_RENAMED;
-		r = store(ifaces, iface);
+		r = iface_store(ifaces, iface);
 		if (r < 0)
 			return r;
 	}
 	if (iface->attached)
 		return 0;
-	r = attach(ifaces, iface);
+	r = iface_attach(ifaces, iface);
 	if (r < 0) {
-		detach(ifaces, iface);
+		iface_detach(ifaces, iface);
 		retire(ifaces, iface);
 		return r;
 	}
@@ -243,18 +198,18 @@ int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const s
 	iface->info = *info;
 	iface->info.slot = slot;
 	if (info->hook != IFACE_HOOK_TCX)
-		return store(ifaces, iface);
+		return iface_store(ifaces, iface);
 
 	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
 		char theirs[PATH_MAX], ours[PATH_MAX];
 		pins_link_path(theirs, ifaces->loader->bpffs, layout, id, direction == DIRECTION_EGRESS);
-		pin_path(ifaces, iface, direction, ours);
+		iface_pin_path(ifaces, iface, direction, ours);
 		_cleanup_(closep) int fd = bpf_obj_get(theirs);
 		if (fd < 0 || bpf_obj_pin(fd, ours) < 0)
 			return -errno;
 		unlink(theirs);
 	}
-	return store(ifaces, iface);
+	return iface_store(ifaces, iface);
 }
 
 bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex)
@@ -263,7 +218,7 @@ bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex)
 	if (!iface)
 		return false;
 	/* The kernel let the hooks go with the device; what is left of them is a pin. */
-	detach(ifaces, iface);
+	iface_detach(ifaces, iface);
 	retire(ifaces, iface);
 	return true;
 }
@@ -288,7 +243,7 @@ int ifaces_detach(struct ifaces *ifaces)
 	struct iface *iface, *next;
 	int first = 0;
 	HASH_ITER (by_id, ifaces->by_id, iface, next) {
-		int r = detach(ifaces, iface);
+		int r = iface_detach(ifaces, iface);
 		if (r < 0 && first == 0)
 			first = r;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of interfaces, shared by ifaces.c (what is attached) and ifaces_account.c (what it counted). */
+/* The registry of interfaces, shared by ifaces.c (which there are), iface_hooks.c and ifaces_account.c (what they counted). */
 #pragma once
 
 #include <uthash.h>
@@ -34,6 +34,15 @@ struct ifaces {
 	struct hook_stats *cpu_stats; /* room for one value of iface_stats: one a CPU */
 	int cpus;
 };
+
+/* iface_hooks.c: both hooks of one interface. 0 or -errno; detaching goes on to the end and returns the first error. */
+int iface_attach(struct ifaces *ifaces, struct iface *iface);
+int iface_detach(const struct ifaces *ifaces, const struct iface *iface);
+/* Writes what is known of it into map `ifaces`, for the next loader. 0 or -errno. */
+int iface_store(const struct ifaces *ifaces, const struct iface *iface);
+/* Where the link of one direction is pinned. */
+void iface_pin_path(const struct ifaces *ifaces, const struct iface *iface, enum direction direction,
+                    char path[static PATH_MAX]);
 
 /* The account of SLOT, summed over CPUs, and its reset before the slot is used again. 0 or -errno. */
 int iface_stats_read(const struct ifaces *ifaces, uint32_t slot, struct hook_stats ret_stats[static DIRECTION_MAX]);

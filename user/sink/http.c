@@ -57,10 +57,11 @@ static void span_copy_lower(struct span span, char *text, size_t size)
 /* RFC 9110 §5.6.2 */
 static bool is_token(struct span span)
 {
+	static const char marks[15] __attribute__((nonstring)) = "!#$%&'*+-.^_`|~";
 	if (!span.size)
 		return false;
 	for (size_t i = 0; i < span.size; i++)
-		if (!isalnum((unsigned char)span.data[i]) && !memchr("!#$%&'*+-.^_`|~", span.data[i], 15))
+		if (!isalnum((unsigned char)span.data[i]) && !memchr(marks, span.data[i], sizeof(marks)))
 			return false;
 	return true;
 }
@@ -133,7 +134,7 @@ static int parse_header(struct span line, struct http_head *head)
 	} else if (span_is(name, "content-encoding")) {
 		/* Two lines would be two codings on top of one another: together they are none that we know. */
 		if (*head->content_encoding)
-			strcpy(head->content_encoding, "several");
+			snprintf(head->content_encoding, sizeof(head->content_encoding), "several");
 		else
 			span_copy_lower(value, head->content_encoding, sizeof(head->content_encoding));
 	} else if (span_is(name, "connection")) {
