@@ -133,9 +133,9 @@ static void *pack_request(size_t n_records, size_t n, size_t *ret_size)
 {
 	Sonde__Otlp__AnyValue one = any_int(1);
 	Sonde__Otlp__KeyValue k = pair("k", &one);
-	Sonde__Otlp__KeyValue **list = calloc(n, sizeof(struct _Sonde__Otlp__KeyValue *));
+	Sonde__Otlp__KeyValue **list = calloc(n, sizeof(*list));
 	Sonde__Otlp__LogRecord record = SONDE__OTLP__LOG_RECORD__INIT;
-	Sonde__Otlp__LogRecord **records = calloc(n_records, sizeof(struct _Sonde__Otlp__LogRecord *));
+	Sonde__Otlp__LogRecord **records = calloc(n_records, sizeof(*records));
 	Sonde__Otlp__ScopeLogs scope = SONDE__OTLP__SCOPE_LOGS__INIT, *scopes[] = { &scope };
 	Sonde__Otlp__ResourceLogs resource = SONDE__OTLP__RESOURCE_LOGS__INIT, *resources[] = { &resource };
 	Sonde__Otlp__ExportLogsServiceRequest request = SONDE__OTLP__EXPORT_LOGS_SERVICE_REQUEST__INIT;
