@@ -76,6 +76,28 @@ static void test_no_samples(void **state)
 	                 { "udp 10.0.0.1:40000 (1 50) -> 10.0.0.2:443 (0 0)" } });
 }
 
+/* A packet without an entry is a record already, and has no flow that a sample could belong to. */
+static void test_table_full(void **state)
+{
+	const struct harness_options options = {
+		.flows_max = 1,
+		.config = { .head_bytes = 1000, .snaplen = 96 },
+	};
+	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
+
+	STORY(harness,
+	      { "the only entry",
+	        QUERY,
+	        VERDICT_OBSERVED,
+	        { "udp 10.0.0.1:40000 (1 50) -> 10.0.0.2:443 (0 0)" },
+	        .samples = 1 },
+	      { "no entry, no sample",
+	        PKT(ETH, IP4(), TCP()),
+	        VERDICT_OBSERVED,
+	        { "udp 10.0.0.1:40000 (1 50) -> 10.0.0.2:443 (0 0)" },
+	        .full = 1 });
+}
+
 /* snaplen is kept to the byte, and a record takes the smallest class of ring space that holds it. */
 static void test_snaplen(void **state)
 {
@@ -267,9 +289,9 @@ static void test_wake(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_head),   cmocka_unit_test(test_no_samples), cmocka_unit_test(test_snaplen),
-		cmocka_unit_test(test_fields), cmocka_unit_test(test_twin),       cmocka_unit_test(test_ring_full),
-		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_head),      cmocka_unit_test(test_no_samples), cmocka_unit_test(test_table_full),
+		cmocka_unit_test(test_snaplen),   cmocka_unit_test(test_fields),     cmocka_unit_test(test_twin),
+		cmocka_unit_test(test_ring_full), cmocka_unit_test(test_wake),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

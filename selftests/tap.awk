@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# What cmocka programs print one after the other (CMOCKA_MESSAGE_OUTPUT=TAP), each followed by a line "# exit STATUS NAME",
-# is passed on and summed up: "N passed, N failed, N skipped". A program that ends early, or badly without a failed test,
-# counts as one failed test more. cmocka writes "not ok" for skipped tests too, and no number for whole groups.
+# What cmocka programs print one after the other (CMOCKA_MESSAGE_OUTPUT=TAP), each followed by a line
+# "# exit STATUS NAME", is passed on and summed up: "N passed, N failed, N skipped". A program that ends early, or badly
+# without a failed test, counts as one failed test more. cmocka writes "not ok" for skipped tests too, and gives whole
+# groups no number.
 
 { print }
 

@@ -14,7 +14,8 @@ from collections import namedtuple
 import kernel
 import tally
 from netns import Namespace, run, veth
-from process import SANITIZER, TREE, Config, Failure, Pki, Process, Sensor, Sink, clean_environment, wait_until
+from process import (DEADLINE, SANITIZER, TREE, Config, Failure, Pki, Process, Sensor, Sink, clean_environment,
+                     wait_until)
 
 BPFFS = "/sys/fs/bpf"
 HOOKS = {"tcx": (), "clsact": ("--without", "tcx")}  # variants: options of the sensor
@@ -152,8 +153,11 @@ class Stage:
     def sonde(self, *args, environment=None, config=True):
         """A command of the sensor's that ends: exit code, standard output, standard error."""
         command = [self.run.binary("sonde"), *args, *(["-c", self.config().path] if config else [])]
-        done = subprocess.run(self.host.command(*command), capture_output=True, text=True, check=False,
-                              env={**clean_environment(), **(environment or {})})
+        try:
+            done = subprocess.run(self.host.command(*command), capture_output=True, text=True, check=False,
+                                  env={**clean_environment(), **(environment or {})}, timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"sonde {' '.join(args)} does not end") from None
         if done.returncode not in (0, 1, 2) or SANITIZER.search(done.stderr):
             raise Failure(f"sonde {' '.join(args)}: exit code {done.returncode}: {done.stderr}")
         return done.returncode, done.stdout, done.stderr

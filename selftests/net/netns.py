@@ -18,7 +18,7 @@ def _setns(fd):
 
 def run(*command, **options):
     """Output of a command that must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **options)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout

@@ -187,7 +187,8 @@ class Sensor(Process):
     def status(self):
         # Not by the file: a test may have written a wrong one.
         command = [self.binary, "status", "--json", "--set", "control=" + self.config.values["control"]]
-        done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=clean_environment(), check=False,
+                              timeout=2 * DEADLINE)
         if done.returncode or SANITIZER.search(done.stderr):
             raise Failure(f"sonde status: exit code {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
