@@ -142,7 +142,8 @@ static void announce_cookies(const struct harness *harness)
 	const uint64_t now = 1;
 	uint64_t cookie = next_cookie();
 
-	while (cookie % COOKIE_BATCH > COOKIE_BATCH - COOKIES - 1)
+	/* A batch is 4096 k + 1 to 4096 (k + 1); the one behind it may be another CPU's. */
+	while ((cookie - 1) % COOKIE_BATCH + COOKIES >= COOKIE_BATCH)
 		cookie = next_cookie();
 	for (uint64_t i = 1; i <= COOKIES; i++) {
 		uint64_t announced = cookie + i;
