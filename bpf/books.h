@@ -56,7 +56,7 @@ struct books_state {
 	__u64 departed_iface_id; /* the latest one folded in: its entry in `ifaces` may not be removed yet */
 	__u64 departed_layout; /* the latest layout whose books were added to these: its pins may not be removed yet */
 };
-_Static_assert(sizeof(struct books_state) == 48 + RECORD_KIND_MAX * 104 + DIRECTION_MAX * 88, "books_state layout");
+_Static_assert(sizeof(struct books_state) == 48 + RECORD_KIND_MAX * 104 + DIRECTION_MAX * 104, "books_state layout");
 
 /* A commit writes copy[!active] and then flips active: a loader killed between two stores leaves whole books behind. */
 struct books_page {

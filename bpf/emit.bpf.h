@@ -4,6 +4,7 @@
 
 #include "bpf/account.bpf.h"
 #include "bpf/flow.bpf.h"
+#include "bpf/sample.bpf.h"
 
 /* The loader sets max_entries (ring.bytes). */
 struct {
@@ -24,10 +25,11 @@ static __always_inline __u64 emit_flags(__u32 size)
 	return crosses ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void emit_header(struct event_header *header, const struct packet *packet, __u8 kind, __u16 size)
+static __always_inline void emit_header(struct __sk_buff *skb, struct event_header *header,
+                                        const struct packet *packet, __u8 kind, __u16 size)
 {
-	header->time_ns = bpf_ktime_get_ns();
-	header->iface_id = packet->hook / DIRECTION_MAX;
+	header->time_ns = sensor.replay ? skb->tstamp : bpf_ktime_get_ns();
+	header->iface_id = hook_iface_id(packet->hook);
 	header->size = size;
 	header->version = EVENT_VERSION;
 	header->kind = kind;
@@ -35,26 +37,29 @@ static __always_inline void emit_header(struct event_header *header, const struc
 
 /* One size class: the ring takes constant sizes only. 0, or -1: no room. */
 static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct packet *packet,
-                                             const struct flow_position *position, __u32 captured, const __u32 room)
+                                             const struct flow_position *position, const struct sample_choice *sample,
+                                             __u32 captured, const __u32 room)
 {
 	const __u32 size = sizeof(struct packet_event) + room;
 	struct packet_event *event = bpf_ringbuf_reserve(&ring, size, 0);
 	if (!event)
 		return -1;
 
-	emit_header(&event->header, packet, RECORD_PACKET, sizeof(*event) + captured);
+	emit_header(skb, &event->header, packet, RECORD_PACKET, sizeof(*event) + captured);
 	event->key = packet->key;
 	event->key.twin = 0;
 	event->flow_id = position->flow_id;
 	event->cgroup_id[0] = position->cgroup_id[0];
 	event->cgroup_id[1] = position->cgroup_id[1];
-	event->original_length = skb->len;
+	event->original_length = packet_length(skb);
+	event->one_in = sample->one_in;
 	event->captured_length = captured;
 	event->sender = packet->sender;
-	event->direction = packet->hook % DIRECTION_MAX;
+	event->direction = hook_direction(packet->hook);
 	event->link_type = packet->link_type;
 	event->initiator = position->initiator;
-	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	event->reason = sample->reason;
+	event->reserved = 0;
 	/* The place of the last byte, and opaque: bounded, it tells the verifier that the helper gets 1 to room. */
 	__u64 last = captured - 1ULL;
 	barrier_var(last);
@@ -68,19 +73,20 @@ static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct
 
 /* A sampled packet: what of it fits into snaplen, in the smallest class that holds it. */
 static __always_inline void emit_packet(struct __sk_buff *skb, const struct packet *packet,
-                                        const struct flow_position *position)
+                                        const struct flow_position *position, const struct sample_choice *sample)
 {
-	__u32 captured = skb->len < sensor.snaplen ? skb->len : sensor.snaplen;
+	__u32 there = sensor.replay && packet_length(skb) < skb->len ? packet_length(skb) : skb->len;
+	__u32 captured = there < sensor.snaplen ? there : sensor.snaplen;
 	int r;
 
 	if (captured <= 96)
-		r = emit_packet_class(skb, packet, position, captured, 96);
+		r = emit_packet_class(skb, packet, position, sample, captured, 96);
 	else if (captured <= 256)
-		r = emit_packet_class(skb, packet, position, captured, 256);
+		r = emit_packet_class(skb, packet, position, sample, captured, 256);
 	else if (captured <= 1536)
-		r = emit_packet_class(skb, packet, position, captured, 1536);
+		r = emit_packet_class(skb, packet, position, sample, captured, 1536);
 	else
-		r = emit_packet_class(skb, packet, position, captured < SNAPLEN_MAX ? captured : SNAPLEN_MAX,
+		r = emit_packet_class(skb, packet, position, sample, captured < SNAPLEN_MAX ? captured : SNAPLEN_MAX,
 		                      SNAPLEN_MAX);
 	account_record(RECORD_PACKET, r < 0);
 }
@@ -93,14 +99,14 @@ static __always_inline enum verdict emit_flow(struct __sk_buff *skb, const struc
 	if (!event)
 		return VERDICT_ERROR;
 
-	emit_header(&event->header, packet, RECORD_FLOW, sizeof(*event));
+	emit_header(skb, &event->header, packet, RECORD_FLOW, sizeof(*event));
 	event->key = packet->key;
 	event->key.twin = 0;
 	event->packets = packet->packets;
 	event->bytes = packet->bytes;
 	event->cgroup_id = bpf_skb_cgroup_id(skb);
 	event->sender = packet->sender;
-	event->direction = packet->hook % DIRECTION_MAX;
+	event->direction = hook_direction(packet->hook);
 	event->tcp_flags = packet->tcp_flags;
 	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
 	bpf_ringbuf_submit(event, emit_flags(sizeof(*event)));

@@ -8,7 +8,7 @@
 #include "bpf/flow.h"
 #include "bpf/verdict.h"
 
-#define EVENT_VERSION 1
+#define EVENT_VERSION 2
 
 /* Kinds of record, also the index into accounts (map `record_stats`, struct books_state). */
 enum record_kind {
@@ -27,6 +27,21 @@ enum link_type {
 	LINK_TYPE_MAX,
 };
 
+/* Why a packet was chosen as a sample. */
+enum sample_reason {
+	SAMPLE_HEAD,    /* among the first packets.head_bytes of its direction */
+	SAMPLE_CONTROL, /* SYN, FIN or RST */
+	SAMPLE_DNS,     /* port 53 */
+	SAMPLE_TLS,     /* carries a ClientHello or a ServerHello */
+	SAMPLE_HTTP,    /* begins an HTTP/1 message */
+	SAMPLE_ONE_IN,  /* by chance: one in packets.one_in */
+	SAMPLE_REASON_MAX,
+};
+#define SAMPLE_REASON_NAMES                                       \
+	{                                                         \
+		"head", "control", "dns", "tls", "http", "one_in" \
+	}
+
 struct event_header {
 	__u64 time_ns;
 	__u32 iface_id; /* the loader's number of the interface, unique while the maps are pinned */
@@ -43,15 +58,17 @@ struct packet_event {
 	__u64 flow_id;
 	__u64 cgroup_id[2];    /* of the socket at each end of key; 0: not known */
 	__u32 original_length; /* of the frame (a GSO super-packet's own length) */
+	__u32 one_in;          /* it stands for so many packets of its kind; 1: it was certain to be chosen */
 	__u16 captured_length;
 	__u8 sender;    /* which end of key sent it: 0 or 1 */
 	__u8 direction; /* enum direction */
 	__u8 link_type; /* enum link_type: what data begins with */
 	__u8 initiator; /* which end of key began the flow */
-	__u8 reserved[6];
+	__u8 reason;    /* enum sample_reason */
+	__u8 reserved;
 	__u8 data[];
 };
-_Static_assert(sizeof(struct packet_event) == 96, "packet_event layout");
+_Static_assert(sizeof(struct packet_event) == 104, "packet_event layout");
 
 /* RECORD_FLOW, reason table_full: a packet that found no room in the flow table, as a flow record of its own. */
 struct flow_event {
@@ -65,7 +82,7 @@ struct flow_event {
 	__u8 tcp_flags;
 	__u8 reserved[5];
 };
-_Static_assert(sizeof(struct flow_event) == 88, "flow_event layout");
+_Static_assert(sizeof(struct flow_event) == 96, "flow_event layout");
 
 /* What the kernel made of each kind, in map `record_stats` (per CPU), index enum record_kind. Unit: records. */
 struct record_stats {

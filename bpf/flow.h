@@ -12,13 +12,67 @@
  */
 struct flow_key {
 	__u8 addr[2][16]; /* network order; IPv4 as ::ffff:a.b.c.d */
-	__be16 port[2];   /* 0: no ports in this protocol, or a later fragment */
+	__be16 port[2];   /* 0: no ports in this protocol, or a later fragment whose first one was not seen */
 	__u8 protocol;    /* IANA protocol number of the transport header */
 	__u8 ip_version;  /* 4 or 6 */
-	__u8 twin;     /* 0, or 1 for the generation opened while the former is still waiting to be read and removed */
-	__u8 reserved; /* 0 */
+	__u8 twin; /* 0, or 1 for the generation opened while the former is still waiting to be read and removed */
+	__u8 segment_kind; /* enum segment_kind: what sets this tuple apart from the same one elsewhere */
+	__u32 segment;     /* host order: VLAN ids as outer << 16 | inner, or the tunnel's id; 0: none */
+	__u16 domain;      /* the network namespace it was seen in, as the loader numbers them; 0: the host's */
+	__u16 reserved;    /* 0 */
 };
-_Static_assert(sizeof(struct flow_key) == 40, "flow_key layout");
+_Static_assert(sizeof(struct flow_key) == 48, "flow_key layout");
+
+/*
+ * The same addresses and ports may be in use in several networks at once: what tells them apart. Of several layers around
+ * a packet the innermost tunnel counts. A VLAN that this host itself terminates (it has a device of its own for it) is
+ * part of the host's own network and sets nothing apart: see map `vlans`.
+ */
+enum segment_kind {
+	SEGMENT_NONE,
+	SEGMENT_VLAN,   /* 802.1Q or 802.1ad tags */
+	SEGMENT_VXLAN,  /* RFC 7348; id: VNI */
+	SEGMENT_GENEVE, /* RFC 8926; id: VNI */
+	SEGMENT_GRE,    /* RFC 2784, RFC 2890; id: key, 0 without one */
+	SEGMENT_IPIP,   /* IP in IP, any versions: RFC 2003, RFC 4213, RFC 2473; id: 0 */
+	SEGMENT_KIND_MAX,
+};
+#define SEGMENT_KIND_NAMES                                   \
+	{                                                    \
+		"", "vlan", "vxlan", "geneve", "gre", "ipip" \
+	}
+
+/*
+ * A hook as packets and flows carry it: which interface, what its place on a packet's way is, which direction. Bonded
+ * interfaces have their bond's iface_id here: a direction may alternate between them. 0: none.
+ */
+static inline __u32 hook_number(__u32 iface_id, __u32 place, __u32 direction)
+{
+	return iface_id << 3 | place << 1 | direction;
+}
+
+static inline __u32 hook_iface_id(__u32 hook)
+{
+	return hook >> 3;
+}
+
+/* enum hook_place */
+static inline __u32 hook_place(__u32 hook)
+{
+	return hook >> 1 & 3;
+}
+
+/* enum direction */
+static inline __u32 hook_direction(__u32 hook)
+{
+	return hook & 1;
+}
+
+enum hook_place {
+	PLACE_EDGE, /* packets enter or leave the host here: a NIC, a pod's veth, a tap: at most once a packet and direction */
+	PLACE_INNER, /* packets may come by on their way inside the host: a veth whose peer is here, too, an ifb */
+	PLACE_UPPER, /* a bridge, a bond, a VLAN device, with a lower device that is attached: never the first */
+};
 
 /* What one end sent. All totals are cumulative and never reset. */
 struct flow_end {
@@ -26,11 +80,13 @@ struct flow_end {
 	__u64 bytes;     /* from the IP header on */
 	__u64 last_ns;   /* CLOCK_MONOTONIC of the latest packet; 0: none yet */
 	__u64 cgroup_id; /* of the sending socket (cgroup v2 inode); 0: no hook saw it */
-	__u32 hook;      /* iface_id * DIRECTION_MAX + direction of the hook that owns this direction; 0: none yet */
-	__u8 tcp_flags;  /* all seen, or-ed */
-	__u8 reserved[3];
+	__u64 taken_ns;  /* CLOCK_MONOTONIC when the owning hook took this direction over from former_hook; 0: never */
+	__u32 hook;      /* hook_number() that owns this direction; 0: none yet */
+	__u32 former_hook;
+	__u8 tcp_flags; /* all seen, or-ed */
+	__u8 reserved[7];
 };
-_Static_assert(sizeof(struct flow_end) == 40, "flow_end layout");
+_Static_assert(sizeof(struct flow_end) == 56, "flow_end layout");
 
 struct flow {
 	__u64 id;        /* unique within the life of the pinned maps, and with high probability beyond */
@@ -39,9 +95,60 @@ struct flow {
 	struct flow_end end[2];
 	__u32 generation; /* from 1; a tuple that goes on after its entry ended keeps the id and gets the next one */
 	__u8 initiator;   /* the end that began: 0 or 1 */
-	__u8 reserved[3];
+	__u8 policy;      /* enum flow_policy */
+	__u8 reserved[2];
 };
-_Static_assert(sizeof(struct flow) == 112, "flow layout");
+_Static_assert(sizeof(struct flow) == 144, "flow layout");
+
+/* What the namespaces of a flow's local ends say of it. */
+enum flow_policy {
+	POLICY_ALLOWED,
+	POLICY_PENDING, /* an end's pod is not known yet: totals are kept, nothing is sampled */
+	POLICY_DENIED,  /* every known local end is denied: no hook counts it any more */
+};
+
+/*
+ * A CPU's share of a busy flow that is not in the table yet: value of map `slots`, SLOTS_PER_CPU for each possible CPU,
+ * memory-mapped by the loader. The CPU that owns a slot is the only one to write it. Totals of a flow are those in the
+ * table plus those in all slots with its id and generation.
+ */
+struct flow_slot {
+	struct flow_key key; /* twin included */
+	__u64 id;            /* of the flow; 0: the slot is free */
+	__u64 lease_ns;      /* CLOCK_MONOTONIC until when packets may be counted here without asking the table */
+	__u64 last_ns[2];    /* CLOCK_MONOTONIC of each end's latest packet; 0: none */
+	__u64 bytes[2];
+	__u32 packets[2];
+	__u32 hook[2]; /* hook_number() that owns the direction; 0: not known here */
+	__u32 generation;
+	__u32 sequence; /* odd: being folded into the table. A reader that finds it odd, or changed, reads again */
+	__u8 tcp_flags[2];
+	__u8 past_head[2]; /* 1: this end has sent its head_bytes */
+	__u8 reserved[4];
+};
+_Static_assert(sizeof(struct flow_slot) == 128, "flow_slot layout");
+
+#define SLOTS_PER_CPU 2048 /* 256 KiB a CPU: half of a small L2 cache */
+
+/*
+ * How long a slot may count alone. Far below every timeout in flow_over_ns() and below FLOW_GRACE_NS: an entry that is
+ * over, and has been for the grace, changes neither in the table nor in any slot.
+ */
+#define SLOT_LEASE_NS (50ULL * 1000000)
+
+/*
+ * What is known of some flows beyond their totals: value of map `details`, key the flow's id (__u64). Best effort: the
+ * least recently used goes when there are more than DETAILS_MAX.
+ */
+struct flow_details {
+	__u8 outer[2][16]; /* addresses of the tunnel's ends, per end of the key, mapped as there; zero: no tunnel */
+	__u8 translated[2][16]; /* the tuple as address translation leaves it, per end of the key; zero: none */
+	__be16 translated_port[2];
+	__u8 reserved[4];
+};
+_Static_assert(sizeof(struct flow_details) == 72, "flow_details layout");
+
+#define DETAILS_MAX 16384
 
 /*
  * A flow's life. Nobody writes a live entry but the kernel's own packets, and nobody deletes one: when the time since

@@ -6,10 +6,10 @@
 #include "bpf/sample.bpf.h"
 #include "bpf/self.bpf.h"
 
-/* What runs for each link type: swapping a program is one slot update. */
+/* What runs for each link type, and what that calls (enum program_slot): swapping a program is one slot update. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, LINK_TYPE_MAX);
+	__uint(max_entries, PROGRAM_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
@@ -30,9 +30,9 @@ int sonde_entry(struct __sk_buff *skb)
 	if (!packets && !skb->gso_size)
 		packets = 1;
 	stats->seen += packets;
-	skb->cb[CB_IFACE_ID] = ENTRY_IFACE_ID;
+	skb->cb[CB_HOOK] = ENTRY_HOOK;
 	skb->cb[CB_STATS] = ENTRY_STATS;
-	skb->cb[CB_LINK_TYPE] = ENTRY_LINK_TYPE;
+	skb->cb[CB_LINK] = ENTRY_LINK;
 	skb->cb[CB_PACKETS] = packets;
 	bpf_tail_call(skb, &filters, ENTRY_LINK_TYPE);
 
@@ -47,7 +47,7 @@ static __always_inline enum verdict observe_flow(struct __sk_buff *skb, struct p
                                                  struct flow_position *ret_position, bool *ret_table_full)
 {
 	struct flow_lookup lookup = {};
-	__u64 now = clock_now();
+	__u64 now = clock_now(skb);
 
 	flow_find(packet, now, &lookup);
 	if (packet_opens_connection(packet) && lookup.flow &&
@@ -104,18 +104,34 @@ int sonde_main(struct __sk_buff *skb)
 {
 	__u32 counted = skb->cb[CB_PACKETS];
 	struct packet packet = {
+		.key.domain = LINK_WORD_DOMAIN(skb->cb[CB_LINK]),
+		.hook = skb->cb[CB_HOOK],
 		.stats = skb->cb[CB_STATS],
-		.link_type = skb->cb[CB_LINK_TYPE],
+		.link_type = LINK_WORD_TYPE(skb->cb[CB_LINK]),
 	};
 	struct flow_position position = {};
+	struct sample_choice sample;
 	bool table_full = false;
 
-	packet.hook = skb->cb[CB_IFACE_ID] * DIRECTION_MAX + packet.stats % DIRECTION_MAX;
 	enum verdict verdict = parse(skb, counted, &packet);
 	if (verdict == VERDICT_OBSERVED)
 		verdict = observe_flow(skb, &packet, &position, &table_full);
 	verdict_count(&packet, counted, verdict, table_full);
-	if (verdict == VERDICT_OBSERVED && !table_full && sample_wants(&position))
-		emit_packet(skb, &packet, &position);
+	if (verdict == VERDICT_OBSERVED && !table_full && sample_choose(skb, &packet, &position, &sample))
+		emit_packet(skb, &packet, &position, &sample);
+	return TC_ACT_UNSPEC;
+}
+
+/* A packet that does not match the expression, and that the entry could not count. */
+SEC("tc")
+int sonde_filtered(struct __sk_buff *skb)
+{
+	struct packet packet = {
+		.stats = skb->cb[CB_STATS],
+		.link_type = LINK_WORD_TYPE(skb->cb[CB_LINK]),
+	};
+
+	parse(skb, 0, &packet);
+	verdict_count(&packet, 0, VERDICT_FILTERED, false);
 	return TC_ACT_UNSPEC;
 }

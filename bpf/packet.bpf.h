@@ -2,6 +2,7 @@
 /* A packet as the stages know it, and how its bytes are reached. */
 #pragma once
 
+#include "bpf/config.bpf.h"
 #include "bpf/event.h"
 
 /*
@@ -13,14 +14,17 @@
 /* A packet on its way through the stages. Filled by parse(), untouched later. */
 struct packet {
 	struct flow_key key;
-	__u64 bytes;    /* of all wire packets, from the IP header on */
-	__u32 packets;  /* wire packets: the segments of a GSO super-packet */
-	__u32 hook;     /* iface_id * DIRECTION_MAX + direction */
-	__u32 stats;    /* index into iface_stats */
-	__u8 sender;    /* which end of key sent it */
-	__u8 tcp_flags; /* 0: not TCP */
-	__u8 link_type; /* enum link_type */
-	__u8 fragment;  /* 1: a later fragment, without ports */
+	__u64 bytes;        /* of all wire packets, from the IP header on */
+	__u32 packets;      /* wire packets: the segments of a GSO super-packet */
+	__u32 hook;         /* hook_number() */
+	__u32 stats;        /* index into iface_stats */
+	__u32 payload;      /* where in the frame that begins which the transport header announces; 0: no such header */
+	__u32 payload_size; /* bytes from there to the end of the IP packet */
+	__u16 outer;        /* where in the frame a tunnel's IP header is, the innermost one's; 0: no tunnel */
+	__u8 sender;        /* which end of key sent it */
+	__u8 tcp_flags;     /* 0: not TCP */
+	__u8 link_type;     /* enum link_type */
+	__u8 fragment;      /* 1: a later fragment */
 };
 
 /* Where parse() stands in a frame. */
@@ -31,6 +35,12 @@ struct cursor {
 	__u8 protocol;   /* of the header at offset */
 	__u8 fragmented; /* first fragment or a later one */
 };
+
+/* The frame's length on the wire. Of a replayed frame the skb may hold only the beginning, or padding behind the end. */
+static __always_inline __u32 packet_length(struct __sk_buff *skb)
+{
+	return sensor.replay ? skb->cb[CB_LENGTH] : skb->len;
+}
 
 /*
  * SIZE bytes at OFFSET: in place where they are linear, else copied into SPACE (senders that use AF_PACKET's ring, and

@@ -132,6 +132,10 @@ static __always_inline void parse_size(struct __sk_buff *skb, const struct curso
 
 	packet->packets = counted;
 	packet->bytes = bytes;
+	if (transport) {
+		packet->payload = cursor->offset + transport;
+		packet->payload_size = cursor->end > packet->payload ? cursor->end - packet->payload : 0;
+	}
 	if (!segment || !transport)
 		goto out;
 	__u32 headers = cursor->offset - cursor->network + transport;

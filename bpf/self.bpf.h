@@ -38,7 +38,7 @@ static __always_inline bool packet_opens_connection(const struct packet *packet)
  */
 static __always_inline bool self_matches(struct __sk_buff *skb, struct packet *packet)
 {
-	__u64 cookie = packet->hook % DIRECTION_MAX == DIRECTION_EGRESS ? bpf_get_socket_cookie(skb) : 0;
+	__u64 cookie = hook_direction(packet->hook) == DIRECTION_EGRESS ? bpf_get_socket_cookie(skb) : 0;
 
 	packet->key.twin = 0;
 	if (!cookie)

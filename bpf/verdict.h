@@ -8,6 +8,8 @@
 
 enum verdict {
 	VERDICT_OBSERVED,    /* counted in a flow, or shipped as a table_full record of its own */
+	VERDICT_FILTERED,    /* the operator's expression (docs/filter.md) does not match it */
+	VERDICT_NAMESPACE,   /* of a pod in a namespace that is not to be observed */
 	VERDICT_SELF,        /* the sensor's own connection to its backend */
 	VERDICT_DUPLICATE,   /* counted already, at another hook on its way */
 	VERDICT_NOT_IP,      /* ARP, LLDP, STP, ... */
@@ -18,9 +20,10 @@ enum verdict {
 };
 
 /* The names in metrics and JSON, in the order of the enum. */
-#define VERDICT_NAMES                                                                          \
-	{                                                                                      \
-		"observed", "self", "duplicate", "not_ip", "malformed", "unsupported", "error" \
+#define VERDICT_NAMES                                                                                           \
+	{                                                                                                       \
+		"observed", "filtered", "namespace", "self", "duplicate", "not_ip", "malformed", "unsupported", \
+			"error"                                                                                 \
 	}
 
 enum direction {
@@ -41,6 +44,6 @@ struct hook_stats {
 	__u64 table_full_packets; /* observed, but shipped as a record since the flow table had no room */
 	__u64 table_full_bytes;
 };
-_Static_assert(sizeof(struct hook_stats) == 88, "hook_stats layout");
+_Static_assert(sizeof(struct hook_stats) == 104, "hook_stats layout");
 
 #define IFACE_SLOTS 1024 /* interfaces at one time, the nobody of slot 0 included */

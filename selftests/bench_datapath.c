@@ -68,9 +68,9 @@ static int measure(int program, enum bench_case which)
 	struct frame frame;
 
 	packet_build(cases[which].packet, &frame);
-	context.cb[CB_IFACE_ID] = HOOK_IFACE_ID(cases[which].hook);
+	context.cb[CB_HOOK] = HOOK_NUMBER(cases[which].hook);
 	context.cb[CB_STATS] = HOOK_STATS(cases[which].hook);
-	context.cb[CB_LINK_TYPE] = HOOK_LINK_TYPE(cases[which].hook);
+	context.cb[CB_LINK] = LINK_WORD(HOOK_LINK_TYPE(cases[which].hook), 0);
 	context.cb[CB_PACKETS] = 1;
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data, .data_size_in = (uint32_t)frame.size,
 	            .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = REPEATS);

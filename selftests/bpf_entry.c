@@ -115,7 +115,10 @@ static void test_no_account(void **state)
 	struct frame frame;
 
 	packet_build(packet, &frame);
-	assert_int_equal(entry_load(&harness->loader, 99, IFACE_SLOTS * DIRECTION_MAX, LINK_ETHERNET, &stub), 0);
+	const struct entry entry = { .hook = hook_number(99, PLACE_EDGE, DIRECTION_INGRESS),
+		                     .stats_index = IFACE_SLOTS * DIRECTION_MAX,
+		                     .link_type = LINK_ETHERNET };
+	assert_int_equal(entry_load(&harness->loader, &entry, &stub), 0);
 	assert_int_equal(program_run(stub, &frame, &(struct delivery) { 0 }), -1);
 	assert_int_not_equal(bpf_map_get_next_key(harness_map(harness, "flows"), NULL, &key), 0);
 }
@@ -127,7 +130,7 @@ static void test_main(void **state)
 	_cleanup_(harness_freep) struct harness *harness = harness_open(&(struct harness_options) { 0 });
 	struct delivery delivery = {
 		.gso_size = 1000,
-		.cb = { [CB_IFACE_ID] = 7, [CB_STATS] = HOOK_STATS(NIC_OUT), [CB_LINK_TYPE] = LINK_ETHERNET },
+		.cb = { [CB_HOOK] = 7, [CB_STATS] = HOOK_STATS(NIC_OUT), [CB_LINK] = LINK_ETHERNET },
 	};
 	struct frame frame;
 

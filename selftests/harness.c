@@ -43,10 +43,14 @@ struct harness *harness_open(const struct harness_options *options)
 	harness->loader.skeleton = harness->skeleton;
 	harness->main = bpf_program__fd(harness->skeleton->progs.sonde_main);
 	harness_filters(harness, harness->main);
-	for (unsigned hook = 0; hook < HOOKS; hook++)
-		assert_int_equal(entry_load(&harness->loader, HOOK_IFACE_ID(hook), HOOK_STATS(hook),
-		                            HOOK_LINK_TYPE(hook), &harness->entry[hook]),
-		                 0);
+	for (unsigned hook = 0; hook < HOOKS; hook++) {
+		const struct entry entry = {
+			.hook = HOOK_NUMBER(hook),
+			.stats_index = HOOK_STATS(hook),
+			.link_type = HOOK_LINK_TYPE(hook),
+		};
+		assert_int_equal(entry_load(&harness->loader, &entry, &harness->entry[hook]), 0);
+	}
 	assert_int_equal(ring_open(harness_map(harness, "ring"), bpf_map__max_entries(harness->skeleton->maps.ring),
 	                           &harness->ring),
 	                 0);

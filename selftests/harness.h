@@ -20,7 +20,7 @@ enum hook { POD_IN, POD_OUT, NIC_IN, NIC_OUT, TUN_IN, TUN_OUT, HOOKS };
 #define HOOK_IFACE_ID(hook)  (11U + (hook) / DIRECTION_MAX)
 #define HOOK_DIRECTION(hook) ((hook) % DIRECTION_MAX)
 #define HOOK_STATS(hook)     (DIRECTION_MAX + (uint32_t)(hook))
-#define HOOK_NUMBER(hook)    (HOOK_IFACE_ID(hook) * DIRECTION_MAX + HOOK_DIRECTION(hook)) /* as in struct flow_end */
+#define HOOK_NUMBER(hook)    hook_number(HOOK_IFACE_ID(hook), PLACE_EDGE, HOOK_DIRECTION(hook)) /* as in struct flow_end */
 #define HOOK_LINK_TYPE(hook) ((hook) < TUN_IN ? LINK_ETHERNET : LINK_RAW_IP)
 
 #define HARNESS_RECORDS_MAX 64

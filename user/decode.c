@@ -112,8 +112,8 @@ struct record *decode_flow(const struct decoder *decoder, const struct flow_key 
 	unsigned source = flow->initiator & 1, destination = !source;
 	const uint64_t cgroup_id[2] = { flow->end[0].cgroup_id, flow->end[1].cgroup_id };
 	uint32_t hook = flow->end[source].hook ? flow->end[source].hook : flow->end[destination].hook;
-	fill(decoder, record, key, source, cgroup_id, hook / DIRECTION_MAX);
-	record->direction = hook % DIRECTION_MAX;
+	fill(decoder, record, key, source, cgroup_id, hook_iface_id(hook));
+	record->direction = hook_direction(hook);
 	record->time_ns = clock_to_unix_ns(flow_last_ns(flow));
 	record->flow = (struct flow_record) {
 		.id = flow->id,

@@ -36,8 +36,12 @@ int iface_attach(struct ifaces *ifaces, struct iface *iface)
 	int r = iface_store(ifaces, iface);
 	for (int direction = 0; direction < DIRECTION_MAX && r == 0; direction++) {
 		char pin[PATH_MAX];
-		r = entry_load(ifaces->loader, iface->id, iface->info.slot * DIRECTION_MAX + (uint32_t)direction,
-		               iface->info.link_type, &iface->programs[direction]);
+		const struct entry entry = {
+			.hook = hook_number(iface->id, PLACE_EDGE, (uint32_t)direction),
+			.stats_index = iface->info.slot * DIRECTION_MAX + (uint32_t)direction,
+			.link_type = iface->info.link_type,
+		};
+		r = entry_load(ifaces->loader, &entry, &iface->programs[direction]);
 		if (r < 0)
 			break;
 		iface_pin_path(ifaces, iface, direction, pin);

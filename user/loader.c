@@ -227,8 +227,7 @@ static unsigned patch(struct bpf_insn *insns, size_t n, int32_t from, uint32_t t
 	return found;
 }
 
-int entry_load(const struct loader *loader, uint32_t iface_id, uint32_t stats_index, enum link_type link_type,
-               int *ret_program)
+int entry_load(const struct loader *loader, const struct entry *entry, int *ret_program)
 {
 	const struct bpf_program *template = loader->skeleton->progs.sonde_entry;
 	size_t n = bpf_program__insn_cnt(template);
@@ -237,8 +236,9 @@ int entry_load(const struct loader *loader, uint32_t iface_id, uint32_t stats_in
 		return -ENOMEM;
 
 	memcpy(insns, bpf_program__insns(template), n * sizeof(*insns));
-	if (!patch(insns, n, ENTRY_IFACE_ID, iface_id) || !patch(insns, n, ENTRY_STATS, stats_index) ||
-	    !patch(insns, n, ENTRY_LINK_TYPE, link_type))
+	if (!patch(insns, n, ENTRY_HOOK, entry->hook) || !patch(insns, n, ENTRY_STATS, entry->stats_index) ||
+	    !patch(insns, n, ENTRY_LINK_TYPE, entry->link_type) ||
+	    !patch(insns, n, ENTRY_LINK, LINK_WORD(entry->link_type, entry->domain)))
 		return -EINVAL;
 	int program = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "sonde_entry", "GPL", insns, n, NULL);
 	if (program < 0)

@@ -52,9 +52,16 @@ void maps_close(struct sensor_maps *maps);
 /* What libbpf printed since the last call of a loader function, the end of it; "" if nothing. */
 const char *loader_messages(void);
 
+/* What an entry stub is told of its hook. */
+struct entry {
+	uint32_t hook;        /* hook_number() */
+	uint32_t stats_index; /* into iface_stats */
+	enum link_type link_type;
+	uint16_t domain; /* of the interface's network namespace, see struct flow_key */
+};
+
 /*
  * The entry stub of one hook: a copy of the loaded template with this hook's numbers. *ret_program is the caller's to
  * close. 0 or -errno.
  */
-int entry_load(const struct loader *loader, uint32_t iface_id, uint32_t stats_index, enum link_type link_type,
-               int *ret_program);
+int entry_load(const struct loader *loader, const struct entry *entry, int *ret_program);
