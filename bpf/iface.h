@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Which interfaces are attached: value of map `ifaces`, key iface_id (__u32). Written by the loader, for the next one. */
 #pragma once
 
@@ -27,3 +27,16 @@ struct iface_info {
 	char name[16];
 };
 _Static_assert(sizeof(struct iface_info) == 40, "iface_info layout");
+
+/*
+ * A VLAN that this host terminates: key of map `vlans`, value __u8 (nothing). A tag inside another one that is terminated,
+ * too, has an entry with that one's id in outer, on the same interface.
+ */
+struct vlan_key {
+	__u32 iface_id; /* where the tagged frames are seen; of a bond's ports, the bond */
+	__u16 vid;      /* 1 .. 4095 */
+	__u16 outer;    /* 0: the tag is the outermost one */
+};
+_Static_assert(sizeof(struct vlan_key) == 8, "vlan_key layout");
+
+#define VLANS_MAX 4096

@@ -1,14 +1,17 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
-/* Parse, second half: ports, TCP flags, ICMP types, and how many wire packets and bytes a super-packet stands for. */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* Parse, third part: ports, TCP flags, ICMP types, and how many wire packets and bytes a super-packet stands for. */
 #pragma once
 
 #include "bpf/compat.bpf.h"
 #include "bpf/packet.bpf.h"
+#include "bpf/tunnel.bpf.h"
 
 #define TCP_MIN_SIZE 20
 #define UDP_SIZE     8
 #define SCTP_SIZE    12
-#define ICMP_SIZE    8 /* RFC 792; RFC 4443 messages all have four bytes behind the checksum, too */
+#define PORTS_MIN_SIZE \
+	8           /* no fragment but the last holds less, so all ports and ICMP types are in the first: RFC 791 */
+#define ICMP_SIZE 8 /* RFC 792; RFC 4443 messages all have four bytes behind the checksum, too */
 
 /*
  * The ICMP message type that answers TYPE, or CODE where none does. It stands in place of the destination port, and TYPE
@@ -57,66 +60,100 @@ __verified_alone __u32 icmp_answer(__u32 protocol, __u32 type, __u32 code)
 	}
 }
 
-/* Ports and flags; *ret_header is the transport header's size, 0 where the protocol is not looked into. */
-static __always_inline enum verdict parse_transport(struct __sk_buff *skb, const struct cursor *cursor,
-                                                    struct packet *packet, __u32 *ret_header)
+/*
+ * TCP's flags, and the payload behind its options. A first fragment need not hold all of the header: its ports are in any,
+ * and without flags it still counts.
+ */
+static __always_inline enum verdict parse_tcp(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
+                                              __u32 room)
 {
 	__u8 space[TCP_MIN_SIZE];
-	__u32 room = cursor->end - cursor->offset;
+	const __u8 *tcp = room < TCP_MIN_SIZE ? NULL : frame_at(skb, cursor->offset, TCP_MIN_SIZE, space);
+
+	if (!tcp) {
+		const __be16 *ports;
+		if (!cursor->fragmented || room < PORTS_MIN_SIZE)
+			return VERDICT_MALFORMED;
+		ports = frame_at(skb, cursor->offset, PORTS_MIN_SIZE, space);
+		if (!ports)
+			return VERDICT_MALFORMED;
+		packet->key.port[0] = ports[0];
+		packet->key.port[1] = ports[1];
+		return VERDICT_OBSERVED;
+	}
+	__u32 size = (tcp[12] >> 4) * 4;
+	if (size < TCP_MIN_SIZE || (size > room && !cursor->fragmented))
+		return VERDICT_MALFORMED;
+	packet->key.port[0] = ((const __be16 *)tcp)[0];
+	packet->key.port[1] = ((const __be16 *)tcp)[1];
+	packet->tcp_flags = tcp[13];
+	cursor->transport = size;
+	return VERDICT_OBSERVED;
+}
+
+static __always_inline enum verdict parse_udp(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
+                                              __u32 room)
+{
+	__be16 space[UDP_SIZE / 2];
+	const __be16 *udp = room < UDP_SIZE ? NULL : frame_at(skb, cursor->offset, UDP_SIZE, space);
+	if (!udp)
+		return VERDICT_MALFORMED;
+
+	/* Super-packets and jumbograms may leave the length field zero. */
+	__u16 length = bpf_ntohs(udp[2]);
+	if ((length && length < UDP_SIZE) || (length > room && !cursor->fragmented && !skb->gso_size))
+		return VERDICT_MALFORMED;
+	packet->key.port[0] = udp[0];
+	packet->key.port[1] = udp[1];
+	cursor->transport = UDP_SIZE;
+	/* The first fragment of a tunnel's packet goes where the later ones go: to the tunnel's own flow. */
+	cursor->tunnel = is_tunnel_port(udp[1]) && !cursor->fragmented;
+	return VERDICT_OBSERVED;
+}
+
+/* The protocols whose first eight bytes are all that is looked at. */
+static __always_inline enum verdict parse_other(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet,
+                                                __u32 room)
+{
+	__u8 space[PORTS_MIN_SIZE];
 	__u32 need;
 
-	switch (cursor->protocol) {
-	case IPPROTO_TCP:
-		need = TCP_MIN_SIZE;
-		break;
-	case IPPROTO_UDP:
-		need = UDP_SIZE;
-		break;
-	case IPPROTO_SCTP:
-		need = SCTP_SIZE;
-		break;
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6:
+	if (cursor->protocol == IPPROTO_SCTP) {
+		need = cursor->fragmented ? PORTS_MIN_SIZE : SCTP_SIZE;
+	} else if (cursor->protocol == IPPROTO_ICMP || cursor->protocol == IPPROTO_ICMPV6) {
 		need = ICMP_SIZE;
-		break;
-	default:
-		*ret_header = 0;
+	} else {
+		cursor->tunnel = is_tunnel_protocol(cursor->protocol) && !cursor->fragmented;
 		return VERDICT_OBSERVED;
 	}
-	if (room < need)
-		return VERDICT_MALFORMED;
-
-	/* Every transport header here begins within its first eight bytes; TCP is read further below. */
-	const __u8 *head = frame_at(skb, cursor->offset, UDP_SIZE, space);
+	const __u8 *head = room < need ? NULL : frame_at(skb, cursor->offset, PORTS_MIN_SIZE, space);
 	if (!head)
 		return VERDICT_MALFORMED;
-
-	if (cursor->protocol == IPPROTO_ICMP || cursor->protocol == IPPROTO_ICMPV6) {
+	if (cursor->protocol == IPPROTO_SCTP) {
+		packet->key.port[0] = ((const __be16 *)head)[0];
+		packet->key.port[1] = ((const __be16 *)head)[1];
+		cursor->transport = SCTP_SIZE;
+	} else {
 		packet->key.port[0] = bpf_htons(head[0]);
 		packet->key.port[1] = bpf_htons(icmp_answer(cursor->protocol, head[0], head[1]));
-		*ret_header = need;
-		return VERDICT_OBSERVED;
-	}
-
-	packet->key.port[0] = *(const __be16 *)head;
-	packet->key.port[1] = *(const __be16 *)(head + 2);
-	*ret_header = need;
-	if (cursor->protocol == IPPROTO_UDP) {
-		/* Super-packets and jumbograms may leave the length field zero. */
-		__u16 length = bpf_ntohs(*(const __be16 *)(head + 4));
-		if ((length && length < UDP_SIZE) || (length > room && !cursor->fragmented && !skb->gso_size))
-			return VERDICT_MALFORMED;
-	} else if (cursor->protocol == IPPROTO_TCP) {
-		head = frame_at(skb, cursor->offset, TCP_MIN_SIZE, space);
-		if (!head)
-			return VERDICT_MALFORMED;
-		__u32 size = (head[12] >> 4) * 4;
-		if (size < TCP_MIN_SIZE || (size > room && !cursor->fragmented))
-			return VERDICT_MALFORMED;
-		packet->tcp_flags = head[13];
-		*ret_header = size;
+		cursor->transport = ICMP_SIZE;
 	}
 	return VERDICT_OBSERVED;
+}
+
+/*
+ * Ports (in the key, as source and destination for the time being) and flags of the transport header at the cursor, and its
+ * size, if the protocol is one that is looked into.
+ */
+static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struct cursor *cursor, struct packet *packet)
+{
+	__u32 room = cursor->end - cursor->offset;
+
+	if (cursor->protocol == IPPROTO_TCP)
+		return parse_tcp(skb, cursor, packet, room);
+	if (cursor->protocol == IPPROTO_UDP)
+		return parse_udp(skb, cursor, packet, room);
+	return parse_other(skb, cursor, packet, room);
 }
 
 /*
@@ -124,28 +161,22 @@ static __always_inline enum verdict parse_transport(struct __sk_buff *skb, const
  * stands for, each with its own copy of the headers. COUNTED is what gso_segs said, 0 where it said nothing (tap and
  * AF_PACKET senders leave that to the kernel): then the payload tells.
  */
-static __always_inline void parse_size(struct __sk_buff *skb, const struct cursor *cursor, __u32 transport,
-                                       __u32 counted, struct packet *packet)
+static __always_inline void parse_size(struct __sk_buff *skb, const struct cursor *cursor, __u32 counted,
+                                       struct packet *packet)
 {
 	__u32 bytes = cursor->end - cursor->network;
-	__u32 segment = skb->gso_size;
 
-	packet->packets = counted;
 	packet->bytes = bytes;
-	if (transport) {
-		packet->payload = cursor->offset + transport;
+	if (cursor->transport) {
+		packet->payload = cursor->offset + cursor->transport;
 		packet->payload_size = cursor->end > packet->payload ? cursor->end - packet->payload : 0;
 	}
-	if (!segment || !transport)
-		goto out;
-	__u32 headers = cursor->offset - cursor->network + transport;
-	if (headers >= bytes)
-		goto out;
+	if (counted == 1)
+		return;
+	__u32 headers = cursor->offset - cursor->network + cursor->transport, segment = skb->gso_size;
+	if (!segment || !cursor->transport || headers >= bytes)
+		return;
 	if (!counted)
 		packet->packets = (bytes - headers + segment - 1) / segment;
-	if (packet->packets > 1)
-		packet->bytes += (__u64)(packet->packets - 1) * headers;
-out:
-	if (!packet->packets)
-		packet->packets = 1;
+	packet->bytes += (__u64)(packet->packets - 1) * headers;
 }

@@ -15,6 +15,21 @@ static void put16(uint8_t *to, uint32_t value)
 	to[1] = (uint8_t)value;
 }
 
+#define GRE_CHECKSUM 0x8000
+#define GRE_KEY      0x2000
+#define GRE_SEQUENCE 0x1000
+
+static void put32(uint8_t *to, uint32_t value)
+{
+	put16(to, value >> 16);
+	put16(to + 2, value);
+}
+
+static size_t gre_size(uint16_t flags)
+{
+	return 4 * (size_t)(1 + !!(flags & GRE_CHECKSUM) + !!(flags & GRE_KEY) + !!(flags & GRE_SEQUENCE));
+}
+
 static size_t layer_size(const struct layer *layer)
 {
 	switch (layer->kind) {
@@ -28,14 +43,19 @@ static size_t layer_size(const struct layer *layer)
 	case LAYER_IPV6:
 		return 40;
 	case LAYER_EXTENSION:
+	case LAYER_GENEVE:
 		return 8 + layer->options;
+	case LAYER_GRE:
+		return gre_size(layer->flags);
 	case LAYER_SCTP:
 		return 12;
 	case LAYER_UDP:
 	case LAYER_ICMP:
 	case LAYER_ICMPV6:
+	case LAYER_VXLAN:
 		return 8;
 	case LAYER_BYTES:
+	case LAYER_TEXT:
 	case LAYER_PADDING:
 		return layer->size;
 	default:
@@ -54,6 +74,8 @@ static uint16_t ether_type(const struct layer *layer, const struct layer *next)
 		return ETH_P_IPV6;
 	case LAYER_VLAN:
 		return ETH_P_8021Q;
+	case LAYER_ETHERNET:
+		return ETH_P_TEB;
 	default:
 		return 0x88b5; /* IEEE 802, local experiments */
 	}
@@ -76,6 +98,12 @@ static uint8_t protocol(const struct layer *layer, const struct layer *next)
 		return IPPROTO_ICMP;
 	case LAYER_ICMPV6:
 		return IPPROTO_ICMPV6;
+	case LAYER_GRE:
+		return IPPROTO_GRE;
+	case LAYER_IPV4:
+		return IPPROTO_IPIP;
+	case LAYER_IPV6:
+		return IPPROTO_IPV6;
 	default:
 		return IPPROTO_NONE;
 	}
@@ -109,6 +137,7 @@ static void put_ipv4(uint8_t *to, const struct layer *layer, const struct layer 
 	size_t header = layer->header ? layer->header : layer_size(layer);
 	to[0] = (uint8_t)((layer->version ? layer->version : 4) << 4 | header / 4);
 	put16(to + 2, length_field(layer, length));
+	put16(to + 4, layer->id);
 	put16(to + 6, layer->fragment | (layer->more ? 0x2000 : 0));
 	to[8] = 64;
 	to[9] = protocol(layer, next);
@@ -130,12 +159,14 @@ static void put_extension(uint8_t *to, const struct layer *layer, const struct l
 {
 	size_t size = layer_size(layer) + (size_t)layer->longer; /* wraps where it is negative, and back */
 	to[0] = protocol(layer, next);
-	if (layer->number == IPPROTO_FRAGMENT)
+	if (layer->number == IPPROTO_FRAGMENT) {
 		put16(to + 2, (uint32_t)layer->fragment << 3 | layer->more);
-	else if (layer->number == IPPROTO_AH)
+		put32(to + 4, layer->id);
+	} else if (layer->number == IPPROTO_AH) {
 		to[1] = (uint8_t)(size / 4 - 2);
-	else
+	} else {
 		to[1] = (uint8_t)(size / 8 - 1);
+	}
 }
 
 /* RFC 9293. */
@@ -144,7 +175,31 @@ static void put_tcp(uint8_t *to, const struct layer *layer)
 	size_t header = layer->header ? layer->header : layer_size(layer);
 	put_ports(to, layer);
 	to[12] = (uint8_t)(header / 4 << 4);
-	to[13] = layer->flags ? layer->flags : TH_ACK;
+	to[13] = layer->flags ? (uint8_t)layer->flags : TH_ACK;
+}
+
+/* RFC 7348. */
+static void put_vxlan(uint8_t *to, const struct layer *layer)
+{
+	to[0] = layer->flags ? (uint8_t)layer->flags : 0x08;
+	put32(to + 4, layer->id << 8);
+}
+
+/* RFC 8926. */
+static void put_geneve(uint8_t *to, const struct layer *layer, const struct layer *next)
+{
+	put16(to, layer->flags | (uint32_t)(layer->options + layer->longer) / 4 << 8);
+	put16(to + 2, ether_type(layer, next));
+	put32(to + 4, layer->id << 8);
+}
+
+/* RFC 2784, RFC 2890. */
+static void put_gre(uint8_t *to, const struct layer *layer, const struct layer *next)
+{
+	put16(to, layer->flags);
+	put16(to + 2, ether_type(layer, next));
+	if (layer->flags & GRE_KEY)
+		put32(to + 4 + (layer->flags & GRE_CHECKSUM ? 4 : 0), layer->id);
 }
 
 static void put_layer(uint8_t *to, const struct layer *layer, const struct layer *next, size_t length)
@@ -154,7 +209,7 @@ static void put_layer(uint8_t *to, const struct layer *layer, const struct layer
 		put16(to + 12, ether_type(layer, next));
 		break;
 	case LAYER_VLAN:
-		put16(to, 42);
+		put16(to, layer->id);
 		put16(to + 2, ether_type(layer, next));
 		break;
 	case LAYER_IPV4:
@@ -180,6 +235,18 @@ static void put_layer(uint8_t *to, const struct layer *layer, const struct layer
 	case LAYER_ICMPV6:
 		to[0] = (uint8_t)layer->type;
 		to[1] = layer->code;
+		break;
+	case LAYER_VXLAN:
+		put_vxlan(to, layer);
+		break;
+	case LAYER_GENEVE:
+		put_geneve(to, layer, next);
+		break;
+	case LAYER_GRE:
+		put_gre(to, layer, next);
+		break;
+	case LAYER_TEXT:
+		memcpy(to, layer->text, layer->size);
 		break;
 	case LAYER_BYTES:
 		for (size_t i = 0; i < layer->size; i++)

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYERS_MAX 14
+#define LAYERS_MAX 20
 #define FRAME_MAX  4096
 
 enum layer_kind {
@@ -31,7 +31,11 @@ enum layer_kind {
 	LAYER_SCTP,
 	LAYER_ICMP,
 	LAYER_ICMPV6,
+	LAYER_VXLAN,
+	LAYER_GENEVE,
+	LAYER_GRE,
 	LAYER_BYTES,
+	LAYER_TEXT,
 	LAYER_PADDING,
 	LAYER_CUT,
 };
@@ -42,19 +46,21 @@ struct layer {
 	const char *from, *to;       /* IP: addresses */
 	uint16_t from_port, to_port; /* TCP, UDP, SCTP */
 	bool reply;                  /* IP, TCP, UDP, SCTP: both are swapped */
-	uint16_t type;               /* Ethernet, VLAN: EtherType of what follows; ICMP: type */
+	uint16_t type;               /* Ethernet, VLAN, Geneve, GRE: EtherType of what follows; ICMP: type */
 	uint8_t code;                /* ICMP */
 	uint8_t version;             /* IP */
 	uint8_t protocol;            /* IP, extension: of what follows */
 	uint8_t number;              /* extension: its own */
 	uint16_t fragment;           /* IPv4, fragment header: offset, in units of 8 bytes */
 	bool more;                   /* IPv4, fragment header: more fragments follow */
-	uint8_t options;             /* IPv4, TCP, extension: bytes more than the smallest header has */
+	uint8_t options;             /* IPv4, TCP, extension, Geneve: bytes more than the smallest header has */
 	uint8_t header;              /* IPv4, TCP: header length it claims, in bytes */
-	int longer;                  /* IP, extension, UDP: claims so many bytes more than there are */
+	int longer;                  /* IP, extension, UDP, Geneve: claims so many bytes more than there are */
 	bool no_length;              /* IP, UDP: the length field is zero */
-	uint8_t flags;               /* TCP: TH_* */
-	uint16_t size;               /* bytes, padding, cut */
+	uint16_t flags;              /* TCP: TH_*; VXLAN, Geneve, GRE: the first bytes */
+	uint32_t id;                 /* IPv4, fragment header: identification; VXLAN, Geneve: VNI; GRE: key; VLAN: id */
+	uint16_t size;               /* bytes, text, padding, cut */
+	const char *text;            /* text */
 };
 
 #define PKT(...)            \
@@ -70,13 +76,17 @@ struct layer {
 	{                                           \
 		.kind = LAYER_ETHERNET, .type = (t) \
 	}
-#define VLAN                       \
-	{                          \
-		.kind = LAYER_VLAN \
+#define VLAN                                 \
+	{                                    \
+		.kind = LAYER_VLAN, .id = 42 \
 	}
-#define VLAN_TYPE(t)                            \
+#define VLAN_TYPE(t)                                      \
+	{                                                 \
+		.kind = LAYER_VLAN, .id = 42, .type = (t) \
+	}
+#define VLAN_ID(...)                            \
 	{                                       \
-		.kind = LAYER_VLAN, .type = (t) \
+		.kind = LAYER_VLAN, __VA_ARGS__ \
 	}
 #define IP4(...)                                \
 	{                                       \
@@ -110,9 +120,27 @@ struct layer {
 	{                                                      \
 		.kind = LAYER_ICMPV6, .type = (t), .code = (c) \
 	}
+#define VXLAN(...)                               \
+	{                                        \
+		.kind = LAYER_VXLAN, __VA_ARGS__ \
+	} /* behind UDP(VXLAN_PORT) */
+#define GENEVE(...)                               \
+	{                                         \
+		.kind = LAYER_GENEVE, __VA_ARGS__ \
+	} /* behind UDP(GENEVE_PORT) */
+#define GRE(...)                               \
+	{                                      \
+		.kind = LAYER_GRE, __VA_ARGS__ \
+	}
+#define VXLAN_PORT  .to_port = 4789
+#define GENEVE_PORT .to_port = 6081
 #define BYTES(n)                                 \
 	{                                        \
 		.kind = LAYER_BYTES, .size = (n) \
+	}
+#define TEXT(characters)                                                                             \
+	{                                                                                            \
+		.kind = LAYER_TEXT, .size = (uint16_t)(sizeof(characters) - 1), .text = (characters) \
 	}
 #define PADDING(n)                                 \
 	{                                          \
