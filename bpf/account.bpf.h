@@ -27,13 +27,21 @@ static __always_inline struct hook_stats *account_hook(__u32 index)
 	return bpf_map_lookup_elem(&iface_stats, &index);
 }
 
-/* A record of KIND was attempted; LOST: the ring had no room for it. */
-static __always_inline void account_record(__u32 kind, bool lost)
+/* What became of a record that was produced. */
+enum record_fate {
+	RECORD_KEPT, /* it is in the ring */
+	RECORD_LOST_RING,
+	RECORD_LOST_RATE,
+};
+
+static __always_inline void account_record(__u32 kind, enum record_fate fate)
 {
 	struct record_stats *stats = bpf_map_lookup_elem(&record_stats, &kind);
 	if (!stats)
 		return;
 	stats->produced++;
-	if (lost)
+	if (fate == RECORD_LOST_RING)
 		stats->lost_ring++;
+	if (fate == RECORD_LOST_RATE)
+		stats->lost_rate++;
 }

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The loader's half of the books, in the memory-mapped, pinned array map `books`: it outlives the loader's process, so a
  * crash loses records but never the account of them. The kernel's half is in iface_stats and record_stats.
@@ -12,14 +12,15 @@
 #include "bpf/event.h"
 
 enum lost_reason {
-	LOST_RING_FULL, /* counted by the kernel: record_stats.lost_ring */
-	LOST_CRASH,     /* missing after a loader died: neither received nor in the ring any more */
-	LOST_INVALID,   /* not of this EVENT_VERSION, or not of the size it claims */
+	LOST_RING_FULL,  /* counted by the kernel: record_stats.lost_ring */
+	LOST_RATE_LIMIT, /* beyond packets.max_rate; counted by the kernel: record_stats.lost_rate */
+	LOST_CRASH,      /* missing after a loader died: neither received nor in the ring any more */
+	LOST_INVALID,    /* not of this EVENT_VERSION, or not of the size it claims */
 	LOST_REASON_MAX,
 };
-#define LOST_REASON_NAMES                       \
-	{                                       \
-		"ring_full", "crash", "invalid" \
+#define LOST_REASON_NAMES                                     \
+	{                                                     \
+		"ring_full", "rate_limit", "crash", "invalid" \
 	}
 
 enum drop_reason {
@@ -56,7 +57,7 @@ struct books_state {
 	__u64 departed_iface_id; /* the latest one folded in: its entry in `ifaces` may not be removed yet */
 	__u64 departed_layout; /* the latest layout whose books were added to these: its pins may not be removed yet */
 };
-_Static_assert(sizeof(struct books_state) == 48 + RECORD_KIND_MAX * 104 + DIRECTION_MAX * 104, "books_state layout");
+_Static_assert(sizeof(struct books_state) == 48 + RECORD_KIND_MAX * 112 + DIRECTION_MAX * 104, "books_state layout");
 
 /* A commit writes copy[!active] and then flips active: a loader killed between two stores leaves whole books behind. */
 struct books_page {

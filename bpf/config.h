@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * What the programs are configured with: constants that the loader sets before load. A live change loads the programs
  * anew, with the same maps, and swaps the slots of `filters`: atomic for each packet.
@@ -14,17 +14,19 @@
 struct sensor_config {
 	__u64 idle_timeout_ns; /* flows.idle_timeout */
 	__u64 id_salt;         /* random: makes flow ids differ from those before a reboot */
-	__u32 head_bytes;      /* sample a direction's packets until it has sent so many bytes; 0: sample nothing */
+	__u32 head_bytes;      /* sample a direction's packets until it has sent so many bytes */
 	__u32 snaplen;         /* bytes of a sampled frame that are captured */
-	__u32 wake_bytes;      /* wake the reader when the ring's fill crosses this */
+	__u32 wake_bytes;      /* wake the reader when the ring's fill crosses a multiple of this, a power of two */
 	__u32 one_in;          /* packets.one_in; 0: no sampling by chance */
 	__u32 max_rate;        /* packets.max_rate: samples per second and CPU; 0: no bound */
 	__u8 coarse_clock;     /* bpf_ktime_get_coarse_ns is there (5.11) */
 	__u8 replay;           /* time and length of a packet are the capture's: skb->tstamp and CB_LENGTH */
 	__u8 namespaces;       /* there are rules in `namespaces`: flows wait for their pods to be known */
 	__u8 conntrack;        /* bpf_skb_ct_lookup is there: translated tuples are recorded */
+	__u8 samples;          /* packets.enabled; 0: no packet is sampled, whatever the keys beside it say */
+	__u8 reserved[7];      /* 0 */
 };
-_Static_assert(sizeof(struct sensor_config) == 40, "sensor_config layout");
+_Static_assert(sizeof(struct sensor_config) == 48, "sensor_config layout");
 
 #define SNAPLEN_MAX 9216
 
@@ -59,5 +61,6 @@ enum program_slot {
 	PROGRAM_RAW_IP = LINK_RAW_IP,
 	PROGRAM_MAIN,
 	PROGRAM_FILTERED, /* counts what the filter rejects and the entry could not count */
+	PROGRAM_CONNTRACK, /* what the main program ends with for a new flow: bpf/conntrack.bpf.c; may be empty */
 	PROGRAM_MAX,
 };

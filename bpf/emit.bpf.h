@@ -4,6 +4,7 @@
 
 #include "bpf/account.bpf.h"
 #include "bpf/flow.bpf.h"
+#include "bpf/rate.bpf.h"
 #include "bpf/sample.bpf.h"
 
 /* The loader sets max_entries (ring.bytes). */
@@ -13,20 +14,23 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } ring SEC(".maps");
 
+#define RING_HEADER 8 /* the ring's own, before each record; their sizes are multiples of it */
+
 /*
  * A wake-up costs more than all else that is done for a packet: the reader looks by itself every 100 ms, and is woken
- * only by the record that makes the fill cross wake_bytes.
+ * only by the record that makes the fill cross a multiple of wake_bytes. The first one is what counts; of two CPUs that
+ * reserve at once, each may take the crossing for the other's, and then it is the next one. SIZE is reserved already.
  */
 static __always_inline __u64 emit_flags(__u32 size)
 {
 	__u64 fill = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	/* The record is reserved already; the ring adds a header of eight bytes to each. */
-	bool crosses = fill >= sensor.wake_bytes && fill - size - 8 < sensor.wake_bytes;
-	return crosses ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 before = fill - size - RING_HEADER;
+
+	return (fill ^ before) >= sensor.wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void emit_header(struct __sk_buff *skb, struct event_header *header,
-                                        const struct packet *packet, __u8 kind, __u16 size)
+static __always_inline void emit_header(struct __sk_buff *skb, struct event_header *header, const struct packet *packet,
+                                        __u8 kind, __u16 size)
 {
 	header->time_ns = sensor.replay ? skb->tstamp : bpf_ktime_get_ns();
 	header->iface_id = hook_iface_id(packet->hook);
@@ -35,15 +39,19 @@ static __always_inline void emit_header(struct __sk_buff *skb, struct event_head
 	header->kind = kind;
 }
 
-/* One size class: the ring takes constant sizes only. 0, or -1: no room. */
-static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct packet *packet,
-                                             const struct flow_position *position, const struct sample_choice *sample,
-                                             __u32 captured, const __u32 room)
+/*
+ * One size class: the ring takes constant sizes only. What the frame does not fill is not cleared: nothing but records
+ * was ever there, and the reader stops at header.size.
+ */
+static __always_inline enum record_fate emit_packet_class(struct __sk_buff *skb, const struct packet *packet,
+                                                          const struct flow_position *position,
+                                                          const struct sample_choice *sample, __u32 captured,
+                                                          const __u32 room)
 {
 	const __u32 size = sizeof(struct packet_event) + room;
 	struct packet_event *event = bpf_ringbuf_reserve(&ring, size, 0);
 	if (!event)
-		return -1;
+		return RECORD_LOST_RING;
 
 	emit_header(skb, &event->header, packet, RECORD_PACKET, sizeof(*event) + captured);
 	event->key = packet->key;
@@ -68,34 +76,43 @@ static __always_inline int emit_packet_class(struct __sk_buff *skb, const struct
 		event->header.size = sizeof(*event);
 	}
 	bpf_ringbuf_submit(event, emit_flags(size));
-	return 0;
+	return RECORD_KEPT;
 }
 
-/* A sampled packet: what of it fits into snaplen, in the smallest class that holds it. */
+/* A sampled packet, as the rate allows: what of it fits into snaplen, in the smallest class that holds it. */
 static __always_inline void emit_packet(struct __sk_buff *skb, const struct packet *packet,
                                         const struct flow_position *position, const struct sample_choice *sample)
 {
-	__u32 there = sensor.replay && packet_length(skb) < skb->len ? packet_length(skb) : skb->len;
-	__u32 captured = there < sensor.snaplen ? there : sensor.snaplen;
-	int r;
+	__u32 captured = packet_length(skb);
+	__u32 there = skb->len;
 
-	if (captured <= 96)
-		r = emit_packet_class(skb, packet, position, sample, captured, 96);
+	/* As in packet_length(). What is there may be less than the packet, and in a replay more, too: padding. */
+	barrier_var(there);
+	if (captured > there)
+		captured = there;
+	if (captured > sensor.snaplen)
+		captured = sensor.snaplen;
+	enum record_fate fate;
+
+	if (!rate_take(skb, packet, position))
+		fate = RECORD_LOST_RATE;
+	else if (captured <= 96)
+		fate = emit_packet_class(skb, packet, position, sample, captured, 96);
 	else if (captured <= 256)
-		r = emit_packet_class(skb, packet, position, sample, captured, 256);
+		fate = emit_packet_class(skb, packet, position, sample, captured, 256);
 	else if (captured <= 1536)
-		r = emit_packet_class(skb, packet, position, sample, captured, 1536);
+		fate = emit_packet_class(skb, packet, position, sample, captured, 1536);
 	else
-		r = emit_packet_class(skb, packet, position, sample, captured < SNAPLEN_MAX ? captured : SNAPLEN_MAX,
-		                      SNAPLEN_MAX);
-	account_record(RECORD_PACKET, r < 0);
+		fate = emit_packet_class(skb, packet, position, sample, captured < SNAPLEN_MAX ? captured : SNAPLEN_MAX,
+		                         SNAPLEN_MAX);
+	account_record(RECORD_PACKET, fate);
 }
 
 /* A packet that found no room in the flow table. OBSERVED; ERROR: no room in the ring either. */
 static __always_inline enum verdict emit_flow(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct flow_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
-	account_record(RECORD_FLOW, !event);
+	account_record(RECORD_FLOW, event ? RECORD_KEPT : RECORD_LOST_RING);
 	if (!event)
 		return VERDICT_ERROR;
 

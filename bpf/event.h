@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The contract between kernel and loader: the records of the ring buffer. Times: CLOCK_MONOTONIC ns. Sizes: bytes.
  * __be*: network order. Change of layout => bump EVENT_VERSION; the loader refuses records of another version.
@@ -31,9 +31,9 @@ enum link_type {
 enum sample_reason {
 	SAMPLE_HEAD,    /* among the first packets.head_bytes of its direction */
 	SAMPLE_CONTROL, /* SYN, FIN or RST */
-	SAMPLE_DNS,     /* port 53 */
-	SAMPLE_TLS,     /* carries a ClientHello or a ServerHello */
-	SAMPLE_HTTP,    /* begins an HTTP/1 message */
+	SAMPLE_DNS,     /* port 53; over TCP with payload */
+	SAMPLE_TLS,     /* its payload begins with a ClientHello or a ServerHello */
+	SAMPLE_HTTP,    /* its payload begins like an HTTP/1 message */
 	SAMPLE_ONE_IN,  /* by chance: one in packets.one_in */
 	SAMPLE_REASON_MAX,
 };
@@ -88,5 +88,6 @@ _Static_assert(sizeof(struct flow_event) == 96, "flow_event layout");
 struct record_stats {
 	__u64 produced;  /* attempts: in the ring, taken from it, or lost */
 	__u64 lost_ring; /* the ring had no room */
+	__u64 lost_rate; /* packets.max_rate was used up */
 };
-_Static_assert(sizeof(struct record_stats) == 16, "record_stats layout");
+_Static_assert(sizeof(struct record_stats) == 24, "record_stats layout");

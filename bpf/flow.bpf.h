@@ -5,6 +5,7 @@
 #include "bpf/config.bpf.h"
 #include "bpf/dedupe.bpf.h"
 #include "bpf/parse.bpf.h"
+#include "bpf/policy.bpf.h"
 
 /* Preallocated: an insert never waits for memory and never fails below max_entries, which the loader sets (flows.max). */
 struct {
@@ -17,6 +18,8 @@ struct {
 
 /* The cgroup is asked for with a direction's first packets only: a SYN may not have a full socket yet. */
 #define FLOW_CGROUP_PACKETS 4
+/* And details with these: see details.bpf.h. */
+#define FLOW_YOUNG_PACKETS 2
 
 /* What the lookup found out, for the stages behind it. */
 struct flow_lookup {
@@ -65,13 +68,18 @@ static __always_inline __u64 flow_new_id(void)
 	return (bpf_ktime_get_ns() << 10 | (bpf_get_smp_processor_id() & 0x3ff)) ^ sensor.id_salt;
 }
 
-static __always_inline void flow_add(struct __sk_buff *skb, const struct packet *packet, __u64 now,
-                                     struct flow_end *end)
+/* True: the end's cgroup was not known before this packet. */
+static __always_inline bool flow_learn_cgroup(struct __sk_buff *skb, struct flow_end *end)
 {
-	if (!end->cgroup_id && end->packets < FLOW_CGROUP_PACKETS)
-		end->cgroup_id = bpf_skb_cgroup_id(skb);
-	__sync_fetch_and_add(&end->packets, packet->packets);
-	__sync_fetch_and_add(&end->bytes, packet->bytes);
+	if (end->cgroup_id || end->packets >= FLOW_CGROUP_PACKETS)
+		return false;
+	end->cgroup_id = bpf_skb_cgroup_id(skb);
+	return end->cgroup_id != 0;
+}
+
+/* What a packet changes whether it is counted or not: the flow goes on, or is about to end. */
+static __always_inline void flow_touch(const struct packet *packet, __u64 now, struct flow_end *end)
+{
 	/* Only when the tick moved: the line is not dirtied for nothing. */
 	if (end->last_ns != now)
 		end->last_ns = now;
@@ -83,15 +91,27 @@ static __always_inline void flow_add(struct __sk_buff *skb, const struct packet 
 		end->tcp_flags |= packet->tcp_flags;
 }
 
+static __always_inline void flow_add(const struct packet *packet, __u64 now, struct flow_end *end)
+{
+	__sync_fetch_and_add(&end->packets, packet->packets);
+	__sync_fetch_and_add(&end->bytes, packet->bytes);
+	flow_touch(packet, now, end);
+}
+
 /* Where the packet stands in its flow, for sampling. */
 struct flow_position {
 	__u64 flow_id;
 	__u64 bytes_before; /* that its sender had sent */
 	__u64 cgroup_id[2]; /* per end of the key */
 	__u8 initiator;
+	__u8 policy; /* enum flow_policy */
+	__u8 young;  /* 1: among the first FLOW_YOUNG_PACKETS that its sender sent */
 };
 
-/* A new entry with this packet in it. 0, -EEXIST: another CPU was faster, else the table is full. */
+/*
+ * A new entry with this packet in it, of the policy in *RET_POSITION; where it is denied, nothing is counted in it. 0,
+ * -EEXIST: another CPU was faster, else the table is full.
+ */
 static __always_inline long flow_insert(struct __sk_buff *skb, struct packet *packet, __u64 now,
                                         const struct flow_lookup *lookup, struct flow_position *ret_position)
 {
@@ -100,17 +120,19 @@ static __always_inline long flow_insert(struct __sk_buff *skb, struct packet *pa
 		.generation = lookup->former_generation + 1,
 		.start_ns = now,
 		.initiator = flow_initiator(packet),
+		.policy = ret_position->policy,
 	};
+	bool denied = ret_position->policy == POLICY_DENIED;
 	struct flow_end *end = packet->sender ? &flow.end[1] : &flow.end[0];
 
 	/* Else clang folds the choice into arithmetic on stack pointers that the verifier forbids. */
 	barrier_var(end);
 	*end = (struct flow_end) {
-		.packets = packet->packets,
-		.bytes = packet->bytes,
+		.packets = denied ? 0 : packet->packets,
+		.bytes = denied ? 0 : packet->bytes,
 		.last_ns = now,
 		.cgroup_id = bpf_skb_cgroup_id(skb),
-		.hook = packet->hook,
+		.hook = denied ? 0 : packet->hook,
 		.tcp_flags = packet->tcp_flags,
 	};
 	packet->key.twin = lookup->free_twin;
@@ -118,21 +140,28 @@ static __always_inline long flow_insert(struct __sk_buff *skb, struct packet *pa
 	ret_position->cgroup_id[0] = flow.end[0].cgroup_id;
 	ret_position->cgroup_id[1] = flow.end[1].cgroup_id;
 	ret_position->initiator = flow.initiator;
+	ret_position->young = 1;
 	return bpf_map_update_elem(&flows, &packet->key, &flow, BPF_NOEXIST);
 }
 
-/* Counts the packet into a live FLOW: OBSERVED or DUPLICATE. */
+/* Counts the packet into a live FLOW: OBSERVED, or DUPLICATE or NAMESPACE. */
 static __always_inline enum verdict flow_count(struct __sk_buff *skb, struct packet *packet, __u64 now,
                                                struct flow *flow, struct flow_position *ret_position)
 {
 	struct flow_end *end = packet->sender ? &flow->end[1] : &flow->end[0];
 
+	ret_position->policy = policy_update(flow, flow_learn_cgroup(skb, end));
+	if (ret_position->policy == POLICY_DENIED) {
+		flow_touch(packet, now, end);
+		return VERDICT_NAMESPACE;
+	}
 	if (!dedupe_owns(end, packet->hook, now))
 		return VERDICT_DUPLICATE;
 	ret_position->flow_id = flow->id;
 	ret_position->bytes_before = end->bytes;
 	ret_position->initiator = flow->initiator;
-	flow_add(skb, packet, now, end);
+	ret_position->young = end->packets < FLOW_YOUNG_PACKETS;
+	flow_add(packet, now, end);
 	ret_position->cgroup_id[0] = flow->end[0].cgroup_id;
 	ret_position->cgroup_id[1] = flow->end[1].cgroup_id;
 	return VERDICT_OBSERVED;

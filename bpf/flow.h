@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* The flow table's layout: key and value of map `flows`, and the watermark of map `reported`. */
 #pragma once
 
@@ -107,13 +107,15 @@ enum flow_policy {
 	POLICY_DENIED,  /* every known local end is denied: no hook counts it any more */
 };
 
+#define POLICY_CGROUPS_MAX 65536 /* cgroups that can have a verdict at one time */
+
 /*
  * A CPU's share of a busy flow that is not in the table yet: value of map `slots`, SLOTS_PER_CPU for each possible CPU,
  * memory-mapped by the loader. The CPU that owns a slot is the only one to write it. Totals of a flow are those in the
  * table plus those in all slots with its id and generation.
  */
 struct flow_slot {
-	struct flow_key key; /* twin included */
+	struct flow_key key; /* without its twin */
 	__u64 id;            /* of the flow; 0: the slot is free */
 	__u64 lease_ns;      /* CLOCK_MONOTONIC until when packets may be counted here without asking the table */
 	__u64 last_ns[2];    /* CLOCK_MONOTONIC of each end's latest packet; 0: none */
@@ -123,8 +125,9 @@ struct flow_slot {
 	__u32 generation;
 	__u32 sequence; /* odd: being folded into the table. A reader that finds it odd, or changed, reads again */
 	__u8 tcp_flags[2];
-	__u8 past_head[2]; /* 1: this end has sent its head_bytes */
-	__u8 reserved[4];
+	__u8 settled[2]; /* 1: of this end's packets, nothing has to be learnt but how many they are */
+	__u8 twin;       /* of the key */
+	__u8 reserved[3];
 };
 _Static_assert(sizeof(struct flow_slot) == 128, "flow_slot layout");
 

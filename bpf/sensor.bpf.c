@@ -13,9 +13,13 @@
 #include "bpf/parse.bpf.h"
 #include "bpf/self.bpf.h"
 #include "bpf/dedupe.bpf.h"
+#include "bpf/policy.bpf.h"
 #include "bpf/flow.bpf.h"
+#include "bpf/slot.bpf.h"
 #include "bpf/sample.bpf.h"
+#include "bpf/rate.bpf.h"
 #include "bpf/emit.bpf.h"
+#include "bpf/details.bpf.h"
 #include "bpf/hook_tc.bpf.h"
 #include "bpf/loader.bpf.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* Verdicts: what became of a packet at a hook. Each packet that reaches a hook leaves it with exactly one. */
 #pragma once
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -28,6 +29,7 @@ static struct sensor_bpf *skeleton_load(const struct harness_options *options)
 	uint32_t flows_max = options->flows_max ? options->flows_max : FLOWS_MAX;
 	bpf_map__set_max_entries(skeleton->maps.flows, flows_max);
 	bpf_map__set_max_entries(skeleton->maps.reported, flows_max);
+	bpf_map__set_max_entries(skeleton->maps.slots, SLOTS_PER_CPU * (uint32_t)libbpf_num_possible_cpus());
 	bpf_map__set_max_entries(skeleton->maps.ring, options->ring_bytes ? options->ring_bytes : RING_BYTES);
 	bpf_object__for_each_map(map, skeleton->obj) assert_int_equal(bpf_map__set_pin_path(map, NULL), 0);
 	if (sensor_bpf__load(skeleton) != 0)
@@ -51,6 +53,10 @@ struct harness *harness_open(const struct harness_options *options)
 		};
 		assert_int_equal(entry_load(&harness->loader, &entry, &harness->entry[hook]), 0);
 	}
+	harness->n_slots = bpf_map__max_entries(harness->skeleton->maps.slots);
+	harness->slots = mmap(NULL, harness->n_slots * sizeof(*harness->slots), PROT_READ | PROT_WRITE, MAP_SHARED,
+	                      harness_map(harness, "slots"), 0);
+	assert_ptr_not_equal(harness->slots, MAP_FAILED);
 	assert_int_equal(ring_open(harness_map(harness, "ring"), bpf_map__max_entries(harness->skeleton->maps.ring),
 	                           &harness->ring),
 	                 0);
@@ -67,6 +73,7 @@ void harness_free(struct harness *harness)
 {
 	forget_records(harness);
 	ring_free(harness->ring);
+	munmap(harness->slots, harness->n_slots * sizeof(*harness->slots));
 	for (unsigned hook = 0; hook < HOOKS; hook++)
 		close(harness->entry[hook]);
 	sensor_bpf__destroy(harness->skeleton);
@@ -93,7 +100,9 @@ void harness_filters(const struct harness *harness, int program)
 
 int program_run(int program, const struct frame *frame, const struct delivery *delivery)
 {
-	struct __sk_buff context = { .gso_size = delivery->gso_size, .gso_segs = delivery->gso_segs };
+	struct __sk_buff context = { .gso_size = delivery->gso_size,
+		                     .gso_segs = delivery->gso_segs,
+		                     .tstamp = delivery->tstamp };
 	memcpy(context.cb, delivery->cb, sizeof(delivery->cb));
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame->data, .data_size_in = (uint32_t)frame->size,
 	            .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = 1);
@@ -161,11 +170,34 @@ static void flow_shift(int map, const struct flow_key *key, uint64_t ns)
 {
 	struct flow flow;
 	assert_int_equal(bpf_map_lookup_elem(map, key, &flow), 0);
-	__u64 *const times[] = { &flow.start_ns, &flow.closed_ns, &flow.end[0].last_ns, &flow.end[1].last_ns };
+	__u64 *const times[] = { &flow.start_ns,       &flow.closed_ns,       &flow.end[0].last_ns,
+		                 &flow.end[1].last_ns, &flow.end[0].taken_ns, &flow.end[1].taken_ns };
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		if (*times[i])
 			*times[i] -= ns;
 	assert_int_equal(bpf_map_update_elem(map, key, &flow, BPF_EXIST), 0);
+}
+
+void harness_add_slots(const struct harness *harness, struct flow *flow)
+{
+	for (size_t i = 0; i < harness->n_slots; i++) {
+		const struct flow_slot *slot = &harness->slots[i];
+		if (slot->id != flow->id || slot->generation != flow->generation)
+			continue;
+		for (int end = 0; end < 2; end++) {
+			flow->end[end].packets += slot->packets[end];
+			flow->end[end].bytes += slot->bytes[end];
+		}
+	}
+}
+
+static void slot_shift(struct flow_slot *slot, uint64_t ns)
+{
+	if (!slot->id)
+		return;
+	for (int end = 0; end < 2; end++)
+		slot->last_ns[end] -= slot->last_ns[end] ? ns : 0;
+	slot->lease_ns -= slot->lease_ns ? ns : 0;
 }
 
 void harness_pass_ms(const struct harness *harness, uint64_t ms)
@@ -179,6 +211,8 @@ void harness_pass_ms(const struct harness *harness, uint64_t ms)
 		from = &keys[n];
 	for (size_t i = 0; i < n; i++)
 		flow_shift(map, &keys[i], ms * 1000000);
+	for (size_t i = 0; i < harness->n_slots; i++)
+		slot_shift(&harness->slots[i], ms * 1000000);
 }
 
 static void map_empty(int map)
@@ -199,8 +233,10 @@ static void counters_zero(int map, uint32_t n, size_t size)
 void harness_clear(struct harness *harness)
 {
 	map_empty(harness_map(harness, "flows"));
+	memset(harness->slots, 0, harness->n_slots * sizeof(*harness->slots));
 	map_empty(harness_map(harness, "self_flows"));
 	map_empty(harness_map(harness, "self_sockets"));
+	map_empty(harness_map(harness, "fragments"));
 	counters_zero(harness_map(harness, "iface_stats"), HOOK_STATS(HOOKS), sizeof(struct hook_stats));
 	counters_zero(harness_map(harness, "record_stats"), RECORD_KIND_MAX, sizeof(struct record_stats));
 	do

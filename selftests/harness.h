@@ -15,13 +15,32 @@
 #include "user/loader.h"
 #include "user/ring.h"
 
-/* The hooks there are: two Ethernet interfaces and one without link header, in both directions. */
-enum hook { POD_IN, POD_OUT, NIC_IN, NIC_OUT, TUN_IN, TUN_OUT, HOOKS };
+/*
+ * The hooks there are, in both directions: Ethernet interfaces at the host's edge, one inside of it, one above others, and
+ * one without link header.
+ */
+enum hook {
+	POD_IN,
+	POD_OUT,
+	NIC_IN,
+	NIC_OUT,
+	TUN_IN,
+	TUN_OUT,
+	NIC2_IN,
+	NIC2_OUT,
+	INNER_IN,
+	INNER_OUT,
+	BRIDGE_IN,
+	BRIDGE_OUT,
+	HOOKS
+};
 #define HOOK_IFACE_ID(hook)  (11U + (hook) / DIRECTION_MAX)
 #define HOOK_DIRECTION(hook) ((hook) % DIRECTION_MAX)
 #define HOOK_STATS(hook)     (DIRECTION_MAX + (uint32_t)(hook))
-#define HOOK_NUMBER(hook)    hook_number(HOOK_IFACE_ID(hook), PLACE_EDGE, HOOK_DIRECTION(hook)) /* as in struct flow_end */
-#define HOOK_LINK_TYPE(hook) ((hook) < TUN_IN ? LINK_ETHERNET : LINK_RAW_IP)
+#define HOOK_PLACE(hook)     ((hook) < INNER_IN ? PLACE_EDGE : (hook) < BRIDGE_IN ? PLACE_INNER : PLACE_UPPER)
+#define HOOK_NUMBER(hook) \
+	hook_number(HOOK_IFACE_ID(hook), HOOK_PLACE(hook), HOOK_DIRECTION(hook)) /* as in struct flow_end */
+#define HOOK_LINK_TYPE(hook) ((hook) / DIRECTION_MAX == TUN_IN / DIRECTION_MAX ? LINK_RAW_IP : LINK_ETHERNET)
 
 #define HARNESS_RECORDS_MAX 64
 
@@ -30,6 +49,8 @@ struct harness {
 	struct loader loader;   /* as much of one as entry_load wants */
 	int entry[HOOKS], main; /* programs */
 	struct ring *ring;
+	struct flow_slot *slots; /* mapped; n_slots of them */
+	size_t n_slots;
 	uint64_t ring_position;
 	void *records[HARNESS_RECORDS_MAX]; /* copies of those that the last harness_drain found */
 	size_t n_records;
@@ -54,6 +75,7 @@ void harness_filters(const struct harness *harness, int program);
 struct delivery {
 	uint32_t gso_size, gso_segs;
 	uint32_t cb[5];
+	uint64_t tstamp; /* ns; what the time is for a program in a replay */
 };
 /* The program's return value. */
 int program_run(int program, const struct frame *frame, const struct delivery *delivery);
@@ -66,6 +88,9 @@ struct record_stats harness_record_stats(const struct harness *harness, enum rec
 void harness_drain(struct harness *harness);
 /* The one at INDEX of those of KIND in records[]; NULL: there are fewer. */
 const void *harness_record(const struct harness *harness, enum record_kind kind, size_t index);
+
+/* Adds to FLOW, as the table has it, what the slots have of it. */
+void harness_add_slots(const struct harness *harness, struct flow *flow);
 
 /* Moves all flows into the past: for the programs, so much time passes. */
 void harness_pass_ms(const struct harness *harness, uint64_t ms);

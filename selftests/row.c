@@ -71,6 +71,20 @@ static void end_text(struct buf *out, const struct flow_key *key, const struct f
 	buf_append(out, ")", 1);
 }
 
+/* What sets the tuple apart: " vlan 5", of two tags " vlan 5.7", " vxlan 7", ... */
+static void segment_text(struct buf *out, const struct flow_key *key)
+{
+	static const char *const kinds[] = SEGMENT_KIND_NAMES;
+
+	assert_in_range(key->segment_kind, 0, SEGMENT_KIND_MAX - 1);
+	if (key->segment_kind == SEGMENT_NONE)
+		assert_int_equal(key->segment, 0);
+	else if (key->segment_kind == SEGMENT_VLAN && key->segment >> 16)
+		buf_appendf(out, " vlan %u.%u", key->segment >> 16, key->segment & 0xffff);
+	else
+		buf_appendf(out, " %s %u", kinds[key->segment_kind], key->segment);
+}
+
 static void flow_text(const struct flow_key *key, const struct flow *flow, char *text, size_t size)
 {
 	struct buf out = BUF_INIT(TEXT_MAX);
@@ -80,6 +94,7 @@ static void flow_text(const struct flow_key *key, const struct flow *flow, char 
 	end_text(&out, key, flow, 0);
 	buf_appendf(&out, flow->initiator ? " <- " : " -> ");
 	end_text(&out, key, flow, 1);
+	segment_text(&out, key);
 	if (flow->generation != 1)
 		buf_appendf(&out, " generation %u", flow->generation);
 	if (flow->closed_ns)
@@ -96,6 +111,7 @@ static void read_table(const struct harness *harness, struct sums *sums)
 
 	for (void *from = NULL; bpf_map_get_next_key(map, from, &key) == 0; from = &key) {
 		assert_int_equal(bpf_map_lookup_elem(map, &key, &flow), 0);
+		harness_add_slots(harness, &flow);
 		for (unsigned end = 0; end < 2; end++) {
 			sums->table_packets += flow.end[end].packets;
 			sums->table_bytes += flow.end[end].bytes;
@@ -187,6 +203,8 @@ static void check_records(struct harness *harness, const struct row *row, const 
 		check_header(row, header, began_ns);
 		assert_true(header->kind < RECORD_KIND_MAX);
 		count[header->kind]++;
+		if (header->kind == RECORD_PACKET)
+			expect(row, "reason", ((const struct packet_event *)header)->reason, row->reason);
 	}
 	for (unsigned kind = 0; kind < RECORD_KIND_MAX; kind++) {
 		const struct record_stats *old = &before->records[kind], *new = &after->records[kind];

@@ -13,16 +13,18 @@ struct row {
 	/*
 	 * The whole flow table afterwards, in any order. "tcp 10.0.0.1:40000 (3 180 SA) -> 10.0.0.2:443 (2 120 SA)": the
 	 * ends in the key's order; what each sent in packets, bytes and TCP flags; the arrow leads from the initiator to
-	 * the responder. Behind it " generation 2" for those above 1, and " closed".
+	 * the responder. Behind it the segment, if any: " vlan 5", " vlan 5.7", " vxlan 7", " ipip 0"; " generation 2" for
+	 * those above 1, and " closed".
 	 */
 	const char *flows[ROW_FLOWS];
 	enum hook hook;
 	uint16_t gso_size, gso_segs;
-	uint32_t packets;  /* wire packets it stands for; 0: one */
-	uint32_t samples;  /* packet records */
-	uint32_t full;     /* table_full records */
-	uint32_t lost;     /* records of either kind that the ring had no room for */
-	uint64_t after_ms; /* so much time passes before it */
+	uint32_t packets;          /* wire packets it stands for; 0: one */
+	uint32_t samples;          /* packet records */
+	enum sample_reason reason; /* of all of them */
+	uint32_t full;             /* table_full records */
+	uint32_t lost;             /* records of either kind that the ring had no room for */
+	uint64_t after_ms;         /* so much time passes before it */
 };
 
 /*

@@ -2,82 +2,39 @@
 #include <errno.h>
 #include <string.h>
 #include <bpf/bpf.h>
-#include <uthash.h>
 #include "user/clock.h"
-#include "user/readout.h"
+#include "user/readout_internal.h"
 
-/* Entries of a step: a quarter of a millisecond of lookups, and larger than any hash bucket. */
-#define STEP 2048
 /* An ended connection is reported when it has been quiet for so long: the last ACK belongs to it. */
 #define END_QUIET_NS NS_PER_SEC
 
-/* What user space remembers of a flow. */
-struct flow_state {
-	struct flow_key key;
-	uint64_t id;
-	uint32_t generation;
-	bool ended; /* its last record had a final reason */
-	struct totals reported[2];
-	uint64_t last_record_ns; /* CLOCK_MONOTONIC; of the flow's start before the first record */
-	UT_hash_handle hh;
-};
-
-struct readout {
-	struct readout_options options;
-	struct flow_state *states;
-	bool flush;
-	bool begun;
-	uint64_t started_ns;
-	char batch[sizeof(struct flow_key)]; /* the kernel's cursor: opaque, at most a key */
-	struct readout_result current, last;
-	/* Of one step. */
-	struct flow_key keys[STEP], due_keys[STEP], over_keys[STEP];
-	struct flow values[STEP];
-	struct flow_reported due[STEP];
-	struct flow_state *due_states[STEP];
-	size_t n_due, n_over;
-	struct record_list records;
-};
-
-static struct flow_state *state_find(const struct readout *readout, const struct flow_key *key)
+/*
+ * FLOW's totals with its slots' share. A busy flow may be folded between any two readings: after some attempts the latest
+ * table value stands for this pass, and what it lacks is in the next one.
+ */
+static void add_slots(struct readout *readout, const struct flow_key *key, struct flow *flow)
 {
-	struct flow_state *state;
-	HASH_FIND(hh, readout->states, key, sizeof(*key), state);
-	return state;
-}
-
-static struct flow_state *state_add(struct readout *readout, const struct flow_key *key)
-{
-	struct flow_state *state = calloc(1, sizeof(*state));
-	if (!state)
-		return NULL;
-	state->key = *key;
-	HASH_ADD(hh, readout->states, key, sizeof(state->key), state);
-	return state;
-}
-
-static void state_remove(struct readout *readout, struct flow_state *state)
-{
-	HASH_DEL(readout->states, state);
-	free(state);
-}
-
-/* The state of a flow as it is in the table; one of a former flow with the same key starts from zero. */
-static struct flow_state *state_of(struct readout *readout, const struct flow_key *key, const struct flow *flow)
-{
-	struct flow_state *state = state_find(readout, key);
-	if (!state)
-		state = state_add(readout, key);
-	if (!state)
-		return NULL;
-	if (state->id != flow->id || state->generation != flow->generation) {
-		state->id = flow->id;
-		state->generation = flow->generation;
-		state->ended = false;
-		memset(state->reported, 0, sizeof(state->reported));
-		state->last_record_ns = flow->start_ns;
+	for (int attempt = 0; attempt < 16; attempt++) {
+		struct flow sum = *flow;
+		if (slots_add(readout->slots, &sum, attempt > 0)) {
+			*flow = sum;
+			return;
+		}
+		if (bpf_map_lookup_elem(readout->options.maps->flows, key, &sum) == 0 && sum.id == flow->id &&
+		    sum.generation == flow->generation)
+			*flow = sum;
 	}
-	return state;
+}
+
+/* Never less than what is written already: a pass may see a moment before that of the last one. */
+static void keep_reported(struct flow *flow, const struct flow_state *state)
+{
+	for (int end = 0; end < 2; end++) {
+		if (flow->end[end].packets < state->reported[end].packets)
+			flow->end[end].packets = state->reported[end].packets;
+		if (flow->end[end].bytes < state->reported[end].bytes)
+			flow->end[end].bytes = state->reported[end].bytes;
+	}
 }
 
 static void unreported(const struct flow *flow, const struct flow_state *state, struct totals delta[static 2])
@@ -95,6 +52,9 @@ static enum flow_reason due_reason(const struct readout *readout, const struct f
 	uint64_t now = readout->started_ns;
 	bool ended = flow_has_ended(flow) || flow->closed_ns;
 
+	/* Of a namespace that is not observed: the entry only holds the verdict. */
+	if (!flow->end[0].packets && !flow->end[1].packets)
+		return FLOW_REASON_MAX;
 	if (over)
 		return changed || !state->ended ? (ended ? FLOW_END : FLOW_IDLE) : FLOW_REASON_MAX;
 	if (!changed)
@@ -109,7 +69,11 @@ static enum flow_reason due_reason(const struct readout *readout, const struct f
 static int add_due(struct readout *readout, const struct flow_key *key, const struct flow *flow,
                    struct flow_state *state, const struct totals delta[static 2], enum flow_reason reason)
 {
-	struct record *record = decode_flow(&readout->options.decoder, key, flow, delta, reason);
+	struct flow_details details;
+	bool known =
+		readout->has_details && bpf_map_lookup_elem(readout->options.maps->details, &flow->id, &details) == 0;
+	struct record *record =
+		decode_flow(&readout->options.decoder, key, flow, known ? &details : NULL, delta, reason);
 	if (!record)
 		return -ENOMEM;
 	record_list_append(&readout->records, record);
@@ -128,16 +92,19 @@ static int add_due(struct readout *readout, const struct flow_key *key, const st
 	return 0;
 }
 
-static int visit(struct readout *readout, const struct flow_key *key, const struct flow *flow)
+static int visit(struct readout *readout, const struct flow_key *key, struct flow *flow)
 {
 	struct flow_state *state = state_of(readout, key, flow);
 	if (!state)
 		return -ENOMEM;
 
 	struct totals delta[2];
+	/* By the table alone, as the kernel decides it. */
+	bool over = readout->started_ns >= flow_over_ns(flow, readout->options.idle_timeout_ns) + FLOW_GRACE_NS;
+	add_slots(readout, key, flow);
+	keep_reported(flow, state);
 	unreported(flow, state, delta);
 	bool changed = delta[0].packets || delta[1].packets;
-	bool over = readout->started_ns >= flow_over_ns(flow, readout->options.idle_timeout_ns) + FLOW_GRACE_NS;
 	enum flow_reason reason = due_reason(readout, flow, state, changed, over);
 
 	if (over)
@@ -214,6 +181,16 @@ static int commit(struct readout *readout)
 	return 0;
 }
 
+/* Unless the tuple's next generation is there already: it has the same id. */
+static void remove_details(const struct readout *readout, const struct flow_state *over)
+{
+	struct flow_key twin = over->key;
+	twin.twin = !twin.twin;
+	const struct flow_state *state = state_find(readout, &twin);
+	if (!state || state->id != over->id)
+		bpf_map_delete_elem(readout->options.maps->details, &over->id);
+}
+
 /* What is over has been written, and no packet can count into it any more. */
 static void remove_over(struct readout *readout)
 {
@@ -222,17 +199,28 @@ static void remove_over(struct readout *readout)
 		struct flow_state *state = state_find(readout, key);
 		bpf_map_delete_elem(readout->options.maps->flows, key);
 		bpf_map_delete_elem(readout->options.maps->reported, key);
+		if (state && readout->has_details)
+			remove_details(readout, state);
 		if (state)
 			state_remove(readout, state);
 	}
+}
+
+static uint64_t clock_now(const struct readout *readout)
+{
+	return readout->options.clock_ns ? *readout->options.clock_ns : clock_monotonic_ns();
 }
 
 void readout_begin(struct readout *readout, bool flush)
 {
 	readout->flush = flush;
 	readout->begun = false;
-	readout->started_ns = clock_monotonic_ns();
+	readout->started_ns = clock_now(readout);
 	readout->current = (struct readout_result) { 0 };
+	slots_index(readout->slots);
+
+	uint64_t id;
+	readout->has_details = bpf_map_get_next_key(readout->options.maps->details, NULL, &id) == 0;
 }
 
 int readout_step(struct readout *readout)
@@ -258,7 +246,7 @@ int readout_step(struct readout *readout)
 	if (!last)
 		return 1;
 
-	readout->current.duration_ns = clock_monotonic_ns() - readout->started_ns;
+	readout->current.duration_ns = clock_now(readout) - readout->started_ns;
 	readout->last = readout->current;
 	return 0;
 }
@@ -268,61 +256,15 @@ void readout_result(const struct readout *readout, struct readout_result *ret_re
 	*ret_result = readout->last;
 }
 
-/* The state as the former loader's watermark tells it; one without its flow is removed. */
-static int restore(struct readout *readout, const struct flow_key *key, const struct flow_reported *reported,
-                   uint64_t epoch)
-{
-	struct flow flow;
-	if (bpf_map_lookup_elem(readout->options.maps->flows, key, &flow) < 0 || flow.id != reported->id ||
-	    flow.generation != reported->generation) {
-		bpf_map_delete_elem(readout->options.maps->reported, key);
-		return 0;
-	}
-	struct flow_state *state = state_add(readout, key);
-	if (!state)
-		return -ENOMEM;
-	bool committed = reported->epoch <= epoch;
-	state->id = flow.id;
-	state->generation = flow.generation;
-	state->last_record_ns = flow.start_ns;
-	for (int end = 0; end < 2; end++) {
-		state->reported[end].packets = committed ? reported->packets[end] : reported->prev_packets[end];
-		state->reported[end].bytes = committed ? reported->bytes[end] : reported->prev_bytes[end];
-	}
-	return 0;
-}
-
-static int restore_all(struct readout *readout)
-{
-	_cleanup_(freep) struct flow_reported *reported = calloc(STEP, sizeof(*reported));
-	struct books_state state;
-	if (!reported)
-		return -ENOMEM;
-
-	books_read(readout->options.books, &state);
-	for (bool last = false, begun = false; !last; begun = true) {
-		uint32_t n = STEP;
-		int r = bpf_map_lookup_batch(readout->options.maps->reported, begun ? readout->batch : NULL,
-		                             readout->batch, readout->keys, reported, &n, NULL);
-		last = r < 0 && errno == ENOENT;
-		if (r < 0 && !last)
-			return -errno;
-		r = 0;
-		for (uint32_t i = 0; i < n && r == 0; i++)
-			r = restore(readout, &readout->keys[i], &reported[i], state.epoch);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 int readout_open(const struct readout_options *options, struct readout **ret_readout)
 {
 	_cleanup_(readout_freep) struct readout *readout = calloc(1, sizeof(*readout));
 	if (!readout)
 		return -ENOMEM;
 	readout->options = *options;
-	int r = restore_all(readout);
+	int r = slots_open(options->maps, &readout->slots);
+	if (r == 0)
+		r = states_restore(readout);
 	if (r < 0)
 		return r;
 	*ret_readout = TAKE_PTR(readout);
@@ -337,5 +279,6 @@ void readout_free(struct readout *readout)
 	HASH_ITER (hh, readout->states, state, next)
 		state_remove(readout, state);
 	record_list_clear(&readout->records);
+	slots_free(readout->slots);
 	free(readout);
 }

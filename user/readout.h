@@ -17,6 +17,7 @@ struct readout_options {
 	struct books *queue_books;      /* the queue's own books: differs from books while another layout is drained */
 	struct decoder decoder;
 	uint64_t active_timeout_ns, idle_timeout_ns;
+	const uint64_t *clock_ns; /* the clock that the programs run by; NULL: CLOCK_MONOTONIC */
 };
 
 struct readout;

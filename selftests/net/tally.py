@@ -70,10 +70,18 @@ def of_last_cumulative(records):
     return of_records([record for _, record in last.values()], "sonde.flow.")
 
 
+def dump(bpffs, name):
+    return json.loads(run("bpftool", "-j", "map", "dump", "pinned", f"{bpffs}/current/{name}"))
+
+
 def of_map(bpffs):
-    """What a person sees with bpftool."""
+    """What a person sees with bpftool: the table, and what the slots have not folded into it yet."""
     tally = Tally()
-    for entry in json.loads(run("bpftool", "-j", "map", "dump", "pinned", bpffs + "/current/flows")):
+    slots = {}
+    for entry in dump(bpffs, "slots"):
+        slot = entry["formatted"]["value"]
+        slots.setdefault((slot["id"], slot["generation"]), []).append(slot)
+    for entry in dump(bpffs, "flows"):
         key, value = entry["formatted"]["key"], entry["formatted"]["value"]
         protocol, ends = key["protocol"], []
         for address, port in zip(key["addr"], key["port"]):
@@ -81,7 +89,10 @@ def of_map(bpffs):
             address = address.ipv4_mapped if key["ip_version"] == 4 else address
             ends.append((str(address), (port & 0xff) << 8 | port >> 8 if protocol in PORTS else 0))
         for sender, end in enumerate(value["end"]):
-            tally.add((protocol, *ends[sender], *ends[1 - sender]), end["packets"], end["bytes"])
+            parts = [(slot["packets"][sender], slot["bytes"][sender])
+                     for slot in slots.get((value["id"], value["generation"]), [])]
+            packets, octets = (sum(numbers) for numbers in zip((end["packets"], end["bytes"]), *parts))
+            tally.add((protocol, *ends[sender], *ends[1 - sender]), packets, octets)
     return tally
 
 
