@@ -8,7 +8,10 @@
 #include <string.h>
 #include <cmocka.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include "selftests/row.h"
+#include "sensor.skel.h"
+#include "user/loader_filter.h"
 
 #define QUERY PKT(ETH, IP4(), UDP())
 #define RAW   PKT(IP4(), UDP())
@@ -41,7 +44,7 @@ static void test_hooks(void **state)
 		  TUN_OUT,
 		  .samples = 1 },
 	};
-	const struct harness_options options = { .config = { .head_bytes = 1000, .snaplen = 96 } };
+	const struct harness_options options = { .config = { .samples = 1, .head_bytes = 1000, .snaplen = 96 } };
 	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
 
 	/* The account, iface_id and direction of the row's hook are what each row checks. */
@@ -69,6 +72,67 @@ static void test_miss(void **state)
 	rows_run_each(harness, rows, ARRAY_SIZE(rows));
 	harness_filters(harness, harness->main);
 	row_run(harness, &back);
+}
+
+static void set_slot(const struct harness *harness, enum program_slot slot, int program)
+{
+	uint32_t index = slot;
+	assert_int_equal(bpf_map_update_elem(harness_map(harness, "filters"), &index, &program, BPF_ANY), 0);
+}
+
+/* A filter, and what it calls, as the loader puts them in. */
+static void set_filter(const struct harness *harness, const char *expression)
+{
+	const struct filter_maps maps = { harness_map(harness, "filters"), harness_map(harness, "iface_stats") };
+	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
+	_cleanup_(buf_free) struct buf log = BUF_INIT(4096);
+
+	assert_int_equal(loaded_filter_load(expression, &maps, &log, &filter), 0);
+	set_slot(harness, PROGRAM_MAIN, harness->main);
+	set_slot(harness, PROGRAM_FILTERED, bpf_program__fd(harness->skeleton->progs.sonde_filtered));
+	for (int link_type = 0; link_type < LINK_TYPE_MAX; link_type++)
+		set_slot(harness, (enum program_slot)link_type, filter.programs[link_type].fd);
+}
+
+/* What does not match is counted in wire packets, also those that the entry could not count. */
+static void test_filtered(void **state)
+{
+	static const struct row rows[] = {
+		{ "matches", QUERY, VERDICT_OBSERVED, { "udp 10.0.0.1:40000 (1 28) -> 10.0.0.2:443 (0 0)" } },
+		{ "does not", PKT(ETH, IP4(), TCP()), VERDICT_FILTERED },
+		{ "segments", PKT(ETH, IP4(), TCP(), BYTES(2500)), VERDICT_FILTERED, .gso_size = 1000, .gso_segs = 3,
+		  .packets = 3 },
+		{ "segments without their number", PKT(ETH, IP4(), TCP(), BYTES(2500)), VERDICT_FILTERED,
+		  .gso_size = 1000, .packets = 3 },
+		{ "the same without link header", PKT(IP4(), TCP(), BYTES(2500)), VERDICT_FILTERED, .hook = TUN_OUT,
+		  .gso_size = 1000, .packets = 3 },
+	};
+	_cleanup_(harness_freep) struct harness *harness = harness_open(&(struct harness_options) { 0 });
+
+	set_filter(harness, "udp");
+	rows_run_each(harness, rows, ARRAY_SIZE(rows));
+}
+
+/* What a filter calls is not there: the packet goes on, and the books show it. */
+static void test_filter_miss(void **state)
+{
+	static const struct row rows[] = {
+		{ "matches", QUERY, VERDICT_ERROR },
+		{ "segments that match", PKT(ETH, IP4(), UDP(), BYTES(2500)), VERDICT_ERROR, .gso_size = 1000,
+		  .gso_segs = 3, .packets = 3 },
+		{ "segments that nobody counted: one", PKT(ETH, IP4(), UDP(), BYTES(2500)), VERDICT_ERROR,
+		  .gso_size = 1000 },
+		{ "the same, and they do not match", PKT(ETH, IP4(), TCP(), BYTES(2500)), VERDICT_ERROR,
+		  .gso_size = 1000 },
+		{ "does not match, needs nobody", PKT(ETH, IP4(), TCP()), VERDICT_FILTERED },
+	};
+	static const uint32_t called[] = { PROGRAM_MAIN, PROGRAM_FILTERED };
+	_cleanup_(harness_freep) struct harness *harness = harness_open(&(struct harness_options) { 0 });
+
+	set_filter(harness, "udp");
+	for (size_t i = 0; i < ARRAY_SIZE(called); i++)
+		assert_int_equal(bpf_map_delete_elem(harness_map(harness, "filters"), &called[i]), 0);
+	rows_run_each(harness, rows, ARRAY_SIZE(rows));
 }
 
 /* Each link type has its own slot. */
@@ -151,8 +215,9 @@ static void test_main(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_hooks), cmocka_unit_test(test_miss),       cmocka_unit_test(test_slots),
-		cmocka_unit_test(test_swap),  cmocka_unit_test(test_no_account), cmocka_unit_test(test_main),
+		cmocka_unit_test(test_hooks),      cmocka_unit_test(test_miss),        cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_filtered),   cmocka_unit_test(test_filter_miss), cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_no_account), cmocka_unit_test(test_main),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

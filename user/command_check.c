@@ -9,6 +9,7 @@
 #include "user/certificate.h"
 #include "user/clock.h"
 #include "user/commands.h"
+#include "user/filter.h"
 #include "user/identity.h"
 #include "user/loader.h"
 #include "user/pins.h"
@@ -101,6 +102,38 @@ static void check_kernel(struct report *report, const struct settings *settings)
 		     loader_messages());
 	else
 		tell(report, RESULT_OK, "programs", "load, with room for %" PRIu64 " flows", settings->flows.max);
+}
+
+/* One link type: what the expression became, and what a packet costs. */
+static void check_filter_for(struct report *report, const char *expression, enum link_type link_type, const char *name)
+{
+	const struct filter_maps no_maps = { -1, -1 };
+	_cleanup_(filter_program_free) struct filter_program program = { 0 };
+	_cleanup_(buf_free) struct buf refused = BUF_INIT(4096);
+	unsigned ns;
+
+	int r = filter_build(expression, link_type, &no_maps, &program, &refused);
+	if (r == 0)
+		r = filter_measure(expression, link_type, &ns);
+	if (r < 0)
+		tell(report, RESULT_FAIL, "filter", "%s: %s", name, LOG_ERRNO(r));
+	else if (refused.size)
+		tell(report, RESULT_WARN, "filter", "%s: nothing matches, since libpcap refuses it there: %s", name,
+		     buf_text(&refused));
+	else
+		tell(report, RESULT_OK, "filter",
+		     "%s: %zu classic instructions, %zu of eBPF; about %u ns a packet (an estimate on this machine)",
+		     name, program.n_classic, program.n, ns);
+}
+
+static void check_filter(struct report *report, const struct settings *settings)
+{
+	if (filter_is_empty(settings->filter)) {
+		tell(report, RESULT_OK, "filter", "none: every packet is observed");
+		return;
+	}
+	check_filter_for(report, settings->filter, LINK_ETHERNET, "Ethernet");
+	check_filter_for(report, settings->filter, LINK_RAW_IP, "raw IP");
 }
 
 static void check_bpffs(struct report *report, const struct settings *settings)
@@ -215,6 +248,7 @@ int command_check(const struct command_line *line)
 	struct report report = { .checks = json_array() };
 	check_capabilities(&report);
 	check_kernel(&report, &settings);
+	check_filter(&report, &settings);
 	check_bpffs(&report, &settings);
 	check_identity(&report, &settings);
 	check_backend(&report, &settings);

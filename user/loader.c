@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdarg.h>
 #include <string.h>
@@ -10,28 +11,34 @@
 #include "bpf/config.h"
 #include "bpf/iface.h"
 #include "sensor.skel.h"
+#include "user/conntrack.h"
 #include "user/loader.h"
+#include "user/loader_filter.h"
 #include "user/pins.h"
 
 static char messages[4096];
 
 /* Keeps the end of what is printed: that is where the verifier gives its reason. */
-static int keep_message(enum libbpf_print_level level, const char *format, va_list args)
+static void keep_end(const char *text)
 {
-	_cleanup_(freep) char *text = NULL;
-	int printed = level == LIBBPF_DEBUG ? 0 : vasprintf(&text, format, args);
-	if (printed <= 0)
-		return 0;
-
-	size_t used = strlen(messages), size = (size_t)printed, room = sizeof(messages) - 1;
-	const char *from = size > room ? text + (size - room) : text;
-	size = strlen(from);
+	size_t used = strlen(messages), size = strlen(text), room = sizeof(messages) - 1;
+	if (size > room) {
+		text += size - room;
+		size = room;
+	}
 	if (used + size > room) {
 		size_t excess = used + size - room;
 		memmove(messages, messages + excess, used - excess);
 		used -= excess;
 	}
-	memcpy(messages + used, from, size + 1);
+	memcpy(messages + used, text, size + 1);
+}
+
+static int keep_message(enum libbpf_print_level level, const char *format, va_list args)
+{
+	_cleanup_(freep) char *text = NULL;
+	if (level != LIBBPF_DEBUG && vasprintf(&text, format, args) > 0)
+		keep_end(text);
 	return 0;
 }
 
@@ -88,6 +95,15 @@ static int set_pin_paths(struct sensor_bpf *skeleton, const char *bpffs, const c
 	return 0;
 }
 
+static int unset_pin_paths(struct sensor_bpf *skeleton)
+{
+	struct bpf_map *map;
+	int r = 0;
+	bpf_object__for_each_map(map, skeleton->obj) if (r == 0 && !bpf_map__is_internal(map)) r =
+		bpf_map__set_pin_path(map, NULL);
+	return r;
+}
+
 static struct sensor_bpf *skeleton_open(const struct loader_options *options)
 {
 	messages[0] = '\0';
@@ -98,6 +114,7 @@ static struct sensor_bpf *skeleton_open(const struct loader_options *options)
 	skeleton->rodata->sensor = options->config;
 	bpf_map__set_max_entries(skeleton->maps.flows, options->flows_max);
 	bpf_map__set_max_entries(skeleton->maps.reported, options->flows_max);
+	bpf_map__set_max_entries(skeleton->maps.slots, SLOTS_PER_CPU * (uint32_t)libbpf_num_possible_cpus());
 	bpf_map__set_max_entries(skeleton->maps.ring, options->ring_bytes);
 	return skeleton;
 }
@@ -111,7 +128,7 @@ static int skeleton_load(const struct loader_options *options, struct sensor_bpf
 	layout_name(skeleton, layout);
 
 	bool made = false;
-	int r = set_pin_paths(skeleton, options->bpffs, layout, &made);
+	int r = options->bpffs ? set_pin_paths(skeleton, options->bpffs, layout, &made) : unset_pin_paths(skeleton);
 	if (r == 0)
 		r = sensor_bpf__load(skeleton);
 	if (r < 0) {
@@ -125,39 +142,101 @@ static int skeleton_load(const struct loader_options *options, struct sensor_bpf
 	return 0;
 }
 
-int loader_try(const struct loader_options *options)
+static int load_filter(const struct sensor_bpf *skeleton, const char *expression, struct loaded_filter *ret_filter)
 {
-	struct sensor_bpf *skeleton = skeleton_open(options);
-	struct bpf_map *map;
-	int r = 0;
-	if (!skeleton)
-		return -errno;
-	bpf_object__for_each_map(map, skeleton->obj) if (r == 0 && !bpf_map__is_internal(map)) r =
-		bpf_map__set_pin_path(map, NULL);
-	if (r == 0)
-		r = sensor_bpf__load(skeleton);
-	sensor_bpf__destroy(skeleton);
+	const struct filter_maps maps = { bpf_map__fd(skeleton->maps.filters), bpf_map__fd(skeleton->maps.iface_stats),
+		                          skeleton->rodata->sensor.replay };
+	_cleanup_(buf_free) struct buf log = BUF_INIT(sizeof(messages));
+	int r = loaded_filter_load(expression, &maps, &log, ret_filter);
+	if (r < 0)
+		keep_end(buf_text(&log));
 	return r;
 }
 
-/* The pin of the main program is only for people with bpftool: the slots of `filters` hold it. */
-static int pin_program(const struct loader *loader, int program)
+/* The pins of programs are only for people with bpftool: the slots of `filters` hold them. -1: no such program. */
+static int pin_program(const struct loader *loader, const char *name, int program)
 {
 	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "%s/%s/sonde_main", loader->bpffs, loader->layout);
+	if (!*loader->bpffs)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s/%s", loader->bpffs, loader->layout, name);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
-	return bpf_obj_pin(program, path) < 0 ? -errno : 0;
+	return program >= 0 && bpf_obj_pin(program, path) < 0 ? -errno : 0;
 }
 
-static int swap_programs(struct loader *loader, struct sensor_bpf *skeleton)
+static int set_slot(const struct sensor_bpf *skeleton, enum program_slot slot, int program)
 {
-	int program = bpf_program__fd(skeleton->progs.sonde_main);
-	for (uint32_t link_type = 0; link_type < LINK_TYPE_MAX; link_type++)
-		if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.filters), &link_type, &program, BPF_ANY) < 0)
-			return -errno;
+	uint32_t index = slot;
+	return bpf_map_update_elem(bpf_map__fd(skeleton->maps.filters), &index, &program, BPF_ANY) < 0 ? -errno : 0;
+}
+
+/* MAIN: what packets go to where there is no expression. */
+static int swap_filter(struct loader *loader, const struct loaded_filter *filter, int main)
+{
+	static const char *const pins[LINK_TYPE_MAX] = {
+		[LINK_ETHERNET] = "sonde_filter_eth",
+		[LINK_RAW_IP] = "sonde_filter_raw",
+	};
+
+	for (uint32_t link_type = 0; link_type < LINK_TYPE_MAX; link_type++) {
+		int program = filter->programs[link_type].fd;
+		int r = set_slot(loader->skeleton, (enum program_slot)link_type, program >= 0 ? program : main);
+		if (r == 0)
+			r = pin_program(loader, pins[link_type], program);
+		if (r < 0)
+			return r;
+		loader->filter_instructions[link_type] = filter->programs[link_type].instructions;
+	}
+	snprintf(loader->filter_refused, sizeof(loader->filter_refused), "%s", buf_text(&filter->refused));
+	return 0;
+}
+
+static int set_conntrack(const struct sensor_bpf *skeleton)
+{
+	_cleanup_(closep) int program = -1;
+	if (!skeleton->rodata->sensor.conntrack)
+		return 0;
+	int r = conntrack_load(bpf_map__fd(skeleton->maps.details), bpf_map__fd(skeleton->maps.details_request),
+	                       &program);
+	return r < 0 ? r : set_slot(skeleton, PROGRAM_CONNTRACK, program);
+}
+
+/* What a filter calls comes first; then what calls it. */
+static int swap_programs(struct loader *loader, const struct sensor_bpf *skeleton, const struct loaded_filter *filter)
+{
+	int main = bpf_program__fd(skeleton->progs.sonde_main);
+	int r = set_conntrack(skeleton);
+	if (r == 0)
+		r = set_slot(skeleton, PROGRAM_MAIN, main);
+	if (r == 0)
+		r = set_slot(skeleton, PROGRAM_FILTERED, bpf_program__fd(skeleton->progs.sonde_filtered));
+	if (r == 0)
+		r = swap_filter(loader, filter, main);
+	if (r < 0)
+		return r;
+	r = fcntl(main, F_DUPFD_CLOEXEC, 0);
+	if (r < 0)
+		return -errno;
+	closep(&loader->main);
+	loader->main = r;
 	loader->instructions = (uint32_t)bpf_program__insn_cnt(skeleton->progs.sonde_main);
-	return pin_program(loader, program);
+	return pin_program(loader, "sonde_main", main);
+}
+
+int loader_try(const struct loader_options *options)
+{
+	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
+	struct sensor_bpf *skeleton = skeleton_open(options);
+	if (!skeleton)
+		return -errno;
+	int r = unset_pin_paths(skeleton);
+	if (r == 0)
+		r = sensor_bpf__load(skeleton);
+	if (r == 0)
+		r = load_filter(skeleton, options->filter, &filter);
+	sensor_bpf__destroy(skeleton);
+	return r;
 }
 
 static void maps_of_skeleton(const struct sensor_bpf *skeleton, struct sensor_maps *ret_maps)
@@ -171,22 +250,33 @@ static void maps_of_skeleton(const struct sensor_bpf *skeleton, struct sensor_ma
 		.ring = bpf_map__fd(skeleton->maps.ring),
 		.books = bpf_map__fd(skeleton->maps.books),
 		.self_sockets = bpf_map__fd(skeleton->maps.self_sockets),
+		.slots = bpf_map__fd(skeleton->maps.slots),
+		.policy_cgroups = bpf_map__fd(skeleton->maps.policy_cgroups),
+		.details = bpf_map__fd(skeleton->maps.details),
+		.dedupe_stats = bpf_map__fd(skeleton->maps.dedupe_stats),
+		.departed = bpf_map__fd(skeleton->maps.departed),
+		.vlans = bpf_map__fd(skeleton->maps.vlans),
 		.flows_max = bpf_map__max_entries(skeleton->maps.flows),
 		.ring_bytes = bpf_map__max_entries(skeleton->maps.ring),
+		.slots_max = bpf_map__max_entries(skeleton->maps.slots),
 	};
 }
 
 int loader_open(const struct loader_options *options, struct loader **ret_loader)
 {
+	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
 	_cleanup_(loader_freep) struct loader *loader = calloc(1, sizeof(*loader));
 	if (!loader)
 		return -ENOMEM;
-	snprintf(loader->bpffs, sizeof(loader->bpffs), "%s", options->bpffs);
+	loader->main = -1;
+	snprintf(loader->bpffs, sizeof(loader->bpffs), "%s", options->bpffs ? options->bpffs : "");
 	int r = skeleton_load(options, &loader->skeleton, loader->layout);
 	if (r < 0)
 		return r;
 	maps_of_skeleton(loader->skeleton, &loader->maps);
-	r = swap_programs(loader, loader->skeleton);
+	r = load_filter(loader->skeleton, options->filter, &filter);
+	if (r == 0)
+		r = swap_programs(loader, loader->skeleton, &filter);
 	if (r < 0)
 		return r;
 	*ret_loader = TAKE_PTR(loader);
@@ -195,21 +285,38 @@ int loader_open(const struct loader_options *options, struct loader **ret_loader
 
 int loader_reconfigure(struct loader *loader, const struct loader_options *options)
 {
+	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
 	struct sensor_bpf *skeleton;
 	char layout[17];
+	if (!options->bpffs || !*loader->bpffs)
+		return -EINVAL;
 	int r = skeleton_load(options, &skeleton, layout);
 	if (r < 0)
 		return r;
-	r = strcmp(layout, loader->layout) == 0 ? swap_programs(loader, skeleton) : -EINVAL;
+	if (strcmp(layout, loader->layout) != 0)
+		r = -EINVAL;
+	if (r == 0)
+		r = load_filter(skeleton, options->filter, &filter);
+	if (r == 0)
+		r = swap_programs(loader, skeleton, &filter);
 	/* The old skeleton keeps the maps' descriptors that others use; the programs of the new one live in `filters`. */
 	sensor_bpf__destroy(skeleton);
 	return r;
+}
+
+int loader_set_filter(struct loader *loader, const char *expression)
+{
+	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
+	messages[0] = '\0';
+	int r = load_filter(loader->skeleton, expression, &filter);
+	return r < 0 ? r : swap_filter(loader, &filter, loader->main);
 }
 
 void loader_free(struct loader *loader)
 {
 	if (!loader)
 		return;
+	closep(&loader->main);
 	sensor_bpf__destroy(loader->skeleton);
 	free(loader);
 }
@@ -245,61 +352,4 @@ int entry_load(const struct loader *loader, const struct entry *entry, int *ret_
 		return -errno;
 	*ret_program = program;
 	return 0;
-}
-
-static int map_open(const char *bpffs, const char *layout, const char *name, uint32_t value_size, int *ret_fd,
-                    uint32_t *ret_max_entries)
-{
-	char path[PATH_MAX];
-	struct bpf_map_info info = { 0 };
-	uint32_t size = sizeof(info);
-
-	snprintf(path, sizeof(path), "%s/%s/%s", bpffs, layout, name);
-	_cleanup_(closep) int fd = bpf_obj_get(path);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
-		return -errno;
-	if (info.value_size != value_size)
-		return -EINVAL;
-	if (ret_max_entries)
-		*ret_max_entries = info.max_entries;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
-int maps_open(const char *bpffs, const char *layout, struct sensor_maps *ret_maps)
-{
-	_cleanup_(maps_close) struct sensor_maps maps = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
-	const struct {
-		const char *name;
-		uint32_t value_size;
-		int *fd;
-		uint32_t *max_entries;
-	} wanted[] = {
-		{ "flows", sizeof(struct flow), &maps.flows, &maps.flows_max },
-		{ "reported", sizeof(struct flow_reported), &maps.reported, NULL },
-		{ "ifaces", sizeof(struct iface_info), &maps.ifaces, NULL },
-		{ "iface_stats", sizeof(struct hook_stats), &maps.iface_stats, NULL },
-		{ "record_stats", sizeof(struct record_stats), &maps.record_stats, NULL },
-		{ "ring", 0, &maps.ring, &maps.ring_bytes },
-		{ "books", sizeof(struct books_page), &maps.books, NULL },
-		{ "self_sockets", sizeof(uint64_t), &maps.self_sockets, NULL },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
-		int r = map_open(bpffs, layout, wanted[i].name, wanted[i].value_size, wanted[i].fd,
-		                 wanted[i].max_entries);
-		if (r < 0)
-			return r;
-	}
-	*ret_maps = maps;
-	maps = (struct sensor_maps) { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
-	return 0;
-}
-
-void maps_close(struct sensor_maps *maps)
-{
-	const int fds[] = { maps->flows,        maps->reported, maps->ifaces, maps->iface_stats,
-		            maps->record_stats, maps->ring,     maps->books,  maps->self_sockets };
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		closep(&fds[i]);
 }
