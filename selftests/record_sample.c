@@ -31,6 +31,7 @@ struct record *make_record(enum record_kind kind, const char *source, const char
 	if (kind == RECORD_PACKET) {
 		record->packet.data = data;
 		record->packet.captured_length = (uint32_t)data_size;
+		record->packet.one_in = 1;
 		for (size_t i = 0; i < data_size; i++)
 			data[i] = (uint8_t)i;
 	}

@@ -44,4 +44,5 @@ void snapshot_sample(struct snapshot *ret_snapshot)
 	snapshot->ship.cert_expiry = 1790000000;
 	snapshot->ship.ca_expiry = 1890000000;
 	snapshot->run_ns = 2500000000;
+	snapshot->dedupe = (struct dedupe_stats) { .takeovers = 31, .ambiguous = 32 };
 }

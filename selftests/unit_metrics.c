@@ -14,7 +14,10 @@
 #include "version.h"
 
 static const uint64_t misses[IDENTITY_MISS_MAX] = { 31, 32, 33 };
-static const struct metrics_extra extra = { .flows_max = 262144, .instructions = 4711, .enrich_misses = misses };
+static const uint32_t instructions[LINK_TYPE_MAX] = { 4711, 815 };
+static const struct metrics_extra extra = { .flows_max = 262144,
+	                                    .filter_instructions = instructions,
+	                                    .enrich_misses = misses };
 
 struct fixture {
 	struct snapshot snapshot;
@@ -153,9 +156,12 @@ static void test_state(void **state)
 
 	assert_line(page, "sonde_interfaces_attached 2");
 	assert_series(page, "sonde_flows", snapshot->readout.flows);
+	assert_line(page, "sonde_flow_takeovers_total 31");
+	assert_line(page, "sonde_flow_takeovers_ambiguous_total 32");
 	assert_line(page, "sonde_flows_max 262144");
 	assert_series(page, "sonde_ring_used_bytes", snapshot->backlog.bytes);
-	assert_line(page, "sonde_filter_instructions 4711");
+	assert_line(page, "sonde_filter_instructions{link_type=\"ethernet\"} 4711");
+	assert_line(page, "sonde_filter_instructions{link_type=\"raw_ip\"} 815");
 	assert_line(page, "sonde_bpf_run_seconds_total{program=\"sonde_entry\"} 2.500000000");
 	assert_line(page, "sonde_enrich_misses_total{field=\"cgroup\"} 31");
 	assert_line(page, "sonde_enrich_misses_total{field=\"pod\"} 32");

@@ -114,6 +114,25 @@ static void test_flow(void **state)
 	                                         "event: \"sonde.flow\"\n");
 }
 
+/* What is known of a flow beyond its totals; the tunnel may be of another family than the flow. */
+static void test_details(void **state)
+{
+	struct record *record = make_record(RECORD_FLOW, "10.0.0.1", "10.0.0.2", IPPROTO_UDP, 1000, 2000, 0);
+	struct flow_record *flow = &record->flow;
+	flow->tunnel[0] = (struct other_address) { .address = { 0xfd, [15] = 1 } };
+	flow->tunnel[1] = (struct other_address) { .address = { [10] = 0xff, 0xff, 192, 0, 2, 2 } };
+	flow->translated[1] = (struct other_address) { .address = { [10] = 0xff, 0xff, 192, 0, 2, 9 }, .port = 53 };
+
+	struct buf batch = encode_one(record, 1), out = read_with_protoc(&batch, false);
+	const char *text = buf_text(&out);
+	assert_non_null(strstr(text, "sonde.tunnel.source.address=\"fd00::1\"\n"));
+	assert_non_null(strstr(text, "sonde.tunnel.destination.address=\"192.0.2.2\"\n"));
+	assert_null(strstr(text, "source.nat."));
+	assert_non_null(strstr(text, "destination.nat.ip=\"192.0.2.9\"\ndestination.nat.port=53\n"));
+	buf_free(&out);
+	buf_free(&batch);
+}
+
 static void test_packet(void **state)
 {
 	struct record *record = make_record(RECORD_PACKET, "2001:db8::1", "2001:db8::2", IPPROTO_UDP, 5353, 53, 4);
@@ -124,6 +143,8 @@ static void test_packet(void **state)
 	record->packet.flow_id = 1;
 	record->packet.original_length = 1500;
 	record->packet.link_type = LINK_RAW_IP;
+	record->packet.reason = SAMPLE_ONE_IN;
+	record->packet.one_in = 8;
 	assert_reads(encode_one(record, 1), HEAD "sonde.batch.sequence=1\n"
 	                                         "sonde.batch.records=1\n"
 	                                         "time: 5\n"
@@ -144,6 +165,8 @@ static void test_packet(void **state)
 	                                         "packet.captured_length=4\n"
 	                                         "sonde.flow.id=\"0000000000000001\"\n"
 	                                         "sonde.packet.link_type=\"raw_ip\"\n"
+	                                         "sonde.packet.reason=\"one_in\"\n"
+	                                         "sonde.packet.probability=0.125\n"
 	                                         "observed: 6\n"
 	                                         "event: \"sonde.packet\"\n");
 }
@@ -185,6 +208,37 @@ static void test_left_out(void **state)
 	                                         "sonde.flow.end=5\n"
 	                                         "observed: 6\n"
 	                                         "event: \"sonde.flow\"\n");
+}
+
+/* What sets a tuple apart, kind by kind. */
+static void test_segments(void **state)
+{
+	static const struct {
+		enum segment_kind kind;
+		uint32_t id;
+		const char *there, *not_there;
+	} cases[] = {
+		{ SEGMENT_NONE, 0, "network.io.direction=", "tunnel" },
+		{ SEGMENT_VLAN, 42, "network.vlan.id=\"42\"\n", "inner" },
+		{ SEGMENT_VLAN, 5u << 16 | 4095, "network.vlan.id=\"5\"\nnetwork.inner.vlan.id=\"4095\"\n", "tunnel" },
+		{ SEGMENT_VXLAN, 0, "sonde.tunnel.type=\"vxlan\"\nsonde.tunnel.id=0\n", "vlan" },
+		{ SEGMENT_GENEVE, 0xffffff, "sonde.tunnel.type=\"geneve\"\nsonde.tunnel.id=16777215\n", "vlan" },
+		{ SEGMENT_GRE, 0xfffffffe, "sonde.tunnel.type=\"gre\"\nsonde.tunnel.id=4294967294\n", "vlan" },
+		{ SEGMENT_GRE, 0, "sonde.tunnel.type=\"gre\"\n", "tunnel.id" },
+		{ SEGMENT_IPIP, 0, "sonde.tunnel.type=\"ipip\"\n", "tunnel.id" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct record *record = make_record(RECORD_PACKET, "10.0.0.1", "10.0.0.2", IPPROTO_UDP, 1, 2, 0);
+		record->segment_kind = cases[i].kind;
+		record->segment = cases[i].id;
+		struct buf batch = encode_one(record, 1);
+		struct buf text = read_with_protoc(&batch, false);
+		if (!strstr(buf_text(&text), cases[i].there) || strstr(buf_text(&text), cases[i].not_there))
+			fail_msg("case %zu: %s", i, buf_text(&text));
+		buf_free(&text);
+		buf_free(&batch);
+	}
 }
 
 static void test_raw_fields(void **state)
@@ -312,9 +366,10 @@ static void test_long_message(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flow),       cmocka_unit_test(test_packet),       cmocka_unit_test(test_left_out),
-		cmocka_unit_test(test_raw_fields), cmocka_unit_test(test_no_node_name), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_responses),  cmocka_unit_test(test_long_message),
+		cmocka_unit_test(test_flow),         cmocka_unit_test(test_details),  cmocka_unit_test(test_packet),
+		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_segments), cmocka_unit_test(test_raw_fields),
+		cmocka_unit_test(test_no_node_name), cmocka_unit_test(test_bounds),   cmocka_unit_test(test_responses),
+		cmocka_unit_test(test_long_message),
 	};
 	return cmocka_run_group_tests_name("otlp", tests, NULL, NULL);
 }

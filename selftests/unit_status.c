@@ -129,6 +129,8 @@ static void test_rest(void **state)
 	assert_number(member(json, "flows"), "current", snapshot.readout.flows);
 	assert_number(member(json, "flows"), "unreported_packets", snapshot.readout.unreported.packets);
 	assert_number(member(json, "flows"), "unreported_bytes", snapshot.readout.unreported.bytes);
+	assert_number(member(json, "flows"), "takeovers", 31);
+	assert_number(member(json, "flows"), "takeovers_ambiguous", 32);
 	assert_number(member(json, "ring"), "bytes", snapshot.backlog.bytes);
 	assert_number(member(json, "ring"), "records", snapshot.backlog.records);
 	assert_string(member(json, "backend"), "url", URL);
@@ -186,7 +188,7 @@ static void test_text(void **state)
 	assert_int_equal(status_text(buf_text(&json), &text), 0);
 	assert_contains(&text, "sonde " SONDE_VERSION "\n");
 	assert_contains(&text, "  eth0            tcx    ingress");
-	assert_contains(&text, "duplicate 1003, not_ip 1004");
+	assert_contains(&text, "duplicate 1057, not_ip 1058");
 	assert_contains(&text, "(departed)");
 	assert_contains(&text, "backend  " URL " up\n");
 	assert_contains(&text, "books    balanced\n");

@@ -41,7 +41,7 @@ static void detach_interface(struct detachment *detachment, const char *layout, 
 static int detach_layout(const char *layout, void *data)
 {
 	struct detachment *detachment = data;
-	_cleanup_(maps_close) struct sensor_maps maps = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
+	_cleanup_(maps_close) struct sensor_maps maps = SENSOR_MAPS_CLOSED;
 	uint32_t id, *previous = NULL;
 
 	/* Maps that cannot be read are of another version; its links go with their pins. */

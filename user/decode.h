@@ -10,6 +10,7 @@
 struct decoder {
 	const struct ifaces *ifaces;
 	struct identity *identity;
+	bool unix_clock; /* the programs run by Unix time already: a capture's */
 };
 
 /*
@@ -19,8 +20,9 @@ struct decoder {
 int decode_event(const struct decoder *decoder, const void *data, size_t size, struct record **ret_record);
 
 /*
- * A flow of the table, with what was not reported yet as DELTA (per end of the key). A new record, or NULL: out of
- * memory.
+ * A flow of the table, with what was not reported yet as DELTA (per end of the key), and what is known of it beyond its
+ * totals (DETAILS; NULL: nothing). A new record, or NULL: out of memory.
  */
 struct record *decode_flow(const struct decoder *decoder, const struct flow_key *key, const struct flow *flow,
-                           const struct totals delta[static 2], enum flow_reason reason);
+                           const struct flow_details *details, const struct totals delta[static 2],
+                           enum flow_reason reason);

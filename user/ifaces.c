@@ -142,7 +142,8 @@ static int new_iface(struct ifaces *ifaces, const struct link_info *link, int li
 	return 0;
 }
 
-int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_attach, enum iface_change *ret_change)
+static int select_link(struct ifaces *ifaces, const struct link_info *link, bool may_attach,
+                       enum iface_change *ret_change)
 {
 	struct iface *iface = find(ifaces, link->ifindex);
 	bool taken_over = iface && !iface->attached;
@@ -175,7 +176,9 @@ int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_a
 	}
 	if (iface->attached)
 		return 0;
-	r = iface_attach(ifaces, iface);
+	r = places_set(ifaces->places, link, iface->id);
+	if (r >= 0)
+		r = iface_attach(ifaces, iface);
 	if (r < 0) {
 		iface_detach(ifaces, iface);
 		retire(ifaces, iface);
@@ -183,6 +186,18 @@ int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_a
 	}
 	*ret_change = taken_over ? IFACE_TAKEN_OVER : IFACE_ATTACHED;
 	return 0;
+}
+
+int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_attach, enum iface_change *ret_change)
+{
+	int r = select_link(ifaces, link, may_attach, ret_change);
+	const struct iface *iface = find(ifaces, link->ifindex);
+
+	/* Also of a link that is not attached: others may be built on it. */
+	int changed = places_set(ifaces->places, link, iface ? iface->id : 0);
+	if (changed < 0 || r < 0)
+		return r < 0 ? r : changed;
+	return changed || *ret_change != IFACE_UNCHANGED ? ifaces_replace(ifaces) : 0;
 }
 
 int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const struct iface_info *info)
@@ -215,12 +230,14 @@ int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const s
 bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex)
 {
 	struct iface *iface = find(ifaces, ifindex);
-	if (!iface)
-		return false;
-	/* The kernel let the hooks go with the device; what is left of them is a pin. */
-	iface_detach(ifaces, iface);
-	retire(ifaces, iface);
-	return true;
+	if (iface) {
+		/* The kernel let the hooks go with the device; what is left of them is a pin. */
+		iface_detach(ifaces, iface);
+		retire(ifaces, iface);
+	}
+	if (places_remove(ifaces->places, ifindex))
+		ifaces_replace(ifaces);
+	return iface;
 }
 
 void ifaces_begin(struct ifaces *ifaces)
@@ -228,6 +245,7 @@ void ifaces_begin(struct ifaces *ifaces)
 	struct iface *iface, *next;
 	HASH_ITER (by_id, ifaces->by_id, iface, next)
 		iface->told = false;
+	places_begin(ifaces->places);
 }
 
 void ifaces_sweep(struct ifaces *ifaces)
@@ -236,6 +254,8 @@ void ifaces_sweep(struct ifaces *ifaces)
 	HASH_ITER (by_id, ifaces->by_id, iface, next)
 		if (!iface->told)
 			ifaces_gone(ifaces, iface->info.ifindex);
+	if (places_sweep(ifaces->places))
+		ifaces_replace(ifaces);
 }
 
 int ifaces_detach(struct ifaces *ifaces)
@@ -286,7 +306,8 @@ int ifaces_open(const struct ifaces_options *options, struct ifaces **ret_ifaces
 	if (ifaces->cpus < 0)
 		return ifaces->cpus;
 	ifaces->cpu_stats = calloc((size_t)ifaces->cpus, sizeof(*ifaces->cpu_stats));
-	if (!ifaces->cpu_stats)
+	ifaces->places = places_new();
+	if (!ifaces->cpu_stats || !ifaces->places)
 		return -ENOMEM;
 	int r = ifaces_select(ifaces, options->include, options->exclude);
 	if (r == 0)
@@ -309,6 +330,7 @@ void ifaces_free(struct ifaces *ifaces)
 	}
 	patterns_clear(&ifaces->include);
 	patterns_clear(&ifaces->exclude);
+	places_free(ifaces->places);
 	free(ifaces->cpu_stats);
 	free(ifaces);
 }

@@ -5,6 +5,7 @@
 #include <uthash.h>
 #include "user/ifaces.h"
 #include "user/patterns.h"
+#include "user/place.h"
 
 /* Names kept of interfaces that are gone, for the last records of their flows. */
 #define DEPARTED_NAMES 1024
@@ -14,6 +15,7 @@ struct iface {
 	struct iface_info info;
 	bool attached;               /* by this process: before that it is only what the map says */
 	bool told;                   /* since ifaces_begin */
+	struct place place;          /* as its hooks have it */
 	int programs[DIRECTION_MAX]; /* the entry stubs, for their run time; -1: none */
 	UT_hash_handle by_id, by_ifindex;
 };
@@ -22,6 +24,7 @@ struct ifaces {
 	const struct loader *loader;
 	struct books *books;
 	struct patterns include, exclude;
+	struct places *places; /* of all links, those that are not attached included */
 	struct iface *by_id, *by_ifindex;
 	bool slots[IFACE_SLOTS];
 	uint32_t next_id;
@@ -35,9 +38,17 @@ struct ifaces {
 	int cpus;
 };
 
-/* iface_hooks.c: both hooks of one interface. 0 or -errno; detaching goes on to the end and returns the first error. */
+/*
+ * iface_hooks.c: both hooks of one interface, with the place it has now; of one that is attached they are replaced,
+ * atomically for each packet. 0 or -errno; detaching goes on to the end and returns the first error.
+ */
 int iface_attach(struct ifaces *ifaces, struct iface *iface);
 int iface_detach(const struct ifaces *ifaces, const struct iface *iface);
+/*
+ * iface_hooks.c: what is built on what has changed: replaces the hooks whose place is another one now, and tells the
+ * programs which VLANs end here. 0, or the first error after all was tried.
+ */
+int ifaces_replace(struct ifaces *ifaces);
 /* Writes what is known of it into map `ifaces`, for the next loader. 0 or -errno. */
 int iface_store(const struct ifaces *ifaces, const struct iface *iface);
 /* Where the link of one direction is pinned. */

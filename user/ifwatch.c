@@ -69,12 +69,76 @@ int ifwatch_dump(struct ifwatch *watch)
 	return 0;
 }
 
-static int on_attribute(const struct nlattr *attribute, void *data)
+static enum link_kind kind_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum link_kind kind;
+	} kinds[] = {
+		{ "bridge", LINK_KIND_BRIDGE },   { "bond", LINK_KIND_BOND },     { "team", LINK_KIND_TEAM },
+		{ "vrf", LINK_KIND_VRF },         { "vlan", LINK_KIND_VLAN },     { "macvlan", LINK_KIND_MACVLAN },
+		{ "macvtap", LINK_KIND_MACVLAN }, { "ipvlan", LINK_KIND_IPVLAN }, { "ipvtap", LINK_KIND_IPVLAN },
+		{ "veth", LINK_KIND_VETH },       { "ifb", LINK_KIND_IFB },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (strcmp(name, kinds[i].name) == 0)
+			return kinds[i].kind;
+	return LINK_KIND_OTHER;
+}
+
+/* Nested in IFLA_INFO_DATA, whose numbers are each kind's own. */
+static int on_vlan_attribute(const struct nlattr *attribute, void *data)
 {
 	struct link_info *link = data;
-	if (mnl_attr_get_type(attribute) == IFLA_IFNAME && mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0)
-		snprintf(link->name, sizeof(link->name), "%.*s", (int)mnl_attr_get_payload_len(attribute),
-		         mnl_attr_get_str(attribute));
+	if (mnl_attr_get_type(attribute) == IFLA_VLAN_ID && mnl_attr_validate(attribute, MNL_TYPE_U16) >= 0)
+		link->vid = mnl_attr_get_u16(attribute);
+	return MNL_CB_OK;
+}
+
+/* Nested in IFLA_LINKINFO; the kind comes before its data. */
+static int on_info_attribute(const struct nlattr *attribute, void *data)
+{
+	struct link_info *link = data;
+	uint16_t type = mnl_attr_get_type(attribute);
+	if (type == IFLA_INFO_KIND && mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+		link->kind = kind_of(mnl_attr_get_str(attribute));
+	else if (type == IFLA_INFO_DATA && link->kind == LINK_KIND_VLAN)
+		mnl_attr_parse_nested(attribute, on_vlan_attribute, link);
+	return MNL_CB_OK;
+}
+
+/* A link as it is told: what it is built on may be in another network namespace. */
+struct told_link {
+	struct link_info info;
+	bool lower_elsewhere;
+};
+
+static int on_attribute(const struct nlattr *attribute, void *data)
+{
+	struct told_link *link = data;
+	bool is_u32 = mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0;
+
+	switch (mnl_attr_get_type(attribute)) {
+	case IFLA_IFNAME:
+		if (mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0)
+			snprintf(link->info.name, sizeof(link->info.name), "%.*s",
+			         (int)mnl_attr_get_payload_len(attribute), mnl_attr_get_str(attribute));
+		break;
+	case IFLA_MASTER:
+		link->info.master = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+		break;
+	case IFLA_LINK:
+		link->info.lower = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+		break;
+	case IFLA_LINK_NETNSID:
+		link->lower_elsewhere = true;
+		break;
+	case IFLA_LINKINFO:
+		mnl_attr_parse_nested(attribute, on_info_attribute, &link->info);
+		break;
+	default:
+		break;
+	}
 	return MNL_CB_OK;
 }
 
@@ -90,12 +154,14 @@ static void on_link(struct ifwatch *watch, const struct nlmsghdr *message)
 		watch->events.gone((uint32_t)info->ifi_index, watch->events.data);
 		return;
 	}
-	struct link_info link = { .ifindex = (uint32_t)info->ifi_index,
-		                  .type = info->ifi_type,
-		                  .flags = info->ifi_flags };
+	struct told_link link = {
+		.info = { .ifindex = (uint32_t)info->ifi_index, .type = info->ifi_type, .flags = info->ifi_flags },
+	};
 	mnl_attr_parse(message, sizeof(*info), on_attribute, &link);
-	if (link.name[0])
-		watch->events.there(&link, watch->events.data);
+	if (link.lower_elsewhere)
+		link.info.lower = 0;
+	if (link.info.name[0])
+		watch->events.there(&link.info, watch->events.data);
 }
 
 static int on_dump_end(struct ifwatch *watch)

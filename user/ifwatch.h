@@ -6,9 +6,28 @@
 #include <stdint.h>
 #include "user/cleanup.h"
 
+/* What the kernel calls a link's kind, where it says something about a packet's way (place.h). */
+enum link_kind {
+	LINK_KIND_OTHER,
+	LINK_KIND_BRIDGE,
+	LINK_KIND_BOND,
+	LINK_KIND_TEAM,
+	LINK_KIND_VRF,
+	LINK_KIND_VLAN,
+	LINK_KIND_MACVLAN, /* and macvtap */
+	LINK_KIND_IPVLAN,  /* and ipvtap */
+	LINK_KIND_VETH,
+	LINK_KIND_IFB,
+};
+
 struct link_info {
 	uint32_t ifindex;
-	uint16_t type;  /* ARPHRD_* */
+	uint32_t master; /* ifindex of the bridge, bond, team or VRF that it is a port of; 0: of none */
+	uint32_t
+		lower; /* ifindex of the device it is built on, or of a veth's peer; 0: none in this network namespace */
+	uint16_t type; /* ARPHRD_* */
+	uint16_t vid;  /* of a VLAN device */
+	enum link_kind kind;
 	unsigned flags; /* IFF_* */
 	char name[IF_NAMESIZE];
 };

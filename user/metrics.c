@@ -5,6 +5,7 @@
 #include "version.h"
 
 static const char *const verdict_names[] = VERDICT_NAMES;
+static const char *const link_names[LINK_TYPE_MAX] = { [LINK_ETHERNET] = "ethernet", [LINK_RAW_IP] = "raw_ip" };
 static const char *const kind_names[] = RECORD_KIND_NAMES;
 static const char *const lost_names[] = LOST_REASON_NAMES;
 static const char *const drop_names[] = DROP_REASON_NAMES;
@@ -144,14 +145,20 @@ int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *
 	hooks(out, snapshot);
 	plain(out, "sonde_interfaces_attached", "gauge", snapshot->n_ifaces, "Interfaces with our hooks.");
 	plain(out, "sonde_flows", "gauge", snapshot->readout.flows, "Live flows in the table at the last pass.");
+	plain(out, "sonde_flow_takeovers_total", "counter", snapshot->dedupe.takeovers,
+	      "Directions of flows that went to another hook.");
+	plain(out, "sonde_flow_takeovers_ambiguous_total", "counter", snapshot->dedupe.ambiguous,
+	      "Packets that came by a second hook which may be the direction's new way.");
 	plain(out, "sonde_flows_max", "gauge", extra->flows_max, "Room in the flow table.");
 	all_records(out, snapshot);
 	delivery(out, &snapshot->ship);
 	plain(out, "sonde_ring_used_bytes", "gauge", snapshot->backlog.bytes, "Bytes waiting in the ring buffer.");
 	plain(out, "sonde_books_difference", "gauge", snapshot_difference(snapshot),
 	      "Packets, bytes and records that the books cannot account for; 0 is balanced.");
-	plain(out, "sonde_filter_instructions", "gauge", extra->instructions,
-	      "BPF instructions of the program a packet runs through.");
+	head(out, "sonde_filter_instructions", "gauge", "BPF instructions of the filter; 0: there is none.");
+	for (int link_type = 0; extra->filter_instructions && link_type < LINK_TYPE_MAX; link_type++)
+		buf_appendf(out, "sonde_filter_instructions{link_type=\"%s\"} %" PRIu32 "\n", link_names[link_type],
+		            extra->filter_instructions[link_type]);
 	head(out, "sonde_bpf_run_seconds_total", "counter",
 	     "Time in BPF programs; stays 0 while sysctl kernel.bpf_stats_enabled is 0.");
 	buf_appendf(out, "sonde_bpf_run_seconds_total{program=\"sonde_entry\"} %.9f\n", (double)snapshot->run_ns / 1e9);

@@ -7,8 +7,8 @@
 
 struct metrics_extra {
 	uint64_t flows_max;
-	uint32_t instructions;         /* of the main program */
-	const uint64_t *enrich_misses; /* by enum identity_miss; NULL: no identity */
+	const uint32_t *filter_instructions; /* by enum link_type; 0: no filter; NULL: not known */
+	const uint64_t *enrich_misses;       /* by enum identity_miss; NULL: no identity */
 };
 
 /* Appends all metrics. 0, -ENOMEM, -EFBIG. */

@@ -15,7 +15,7 @@ static uint64_t layout_number(const char *layout)
 static int adopt_layout(const char *layout, void *data)
 {
 	struct sensor *sensor = data;
-	_cleanup_(maps_close) struct sensor_maps maps = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
+	_cleanup_(maps_close) struct sensor_maps maps = SENSOR_MAPS_CLOSED;
 	uint32_t id, *previous = NULL;
 
 	if (strcmp(layout, sensor->loader->layout) == 0)
@@ -95,6 +95,7 @@ static int add_records(struct books_state *state, const struct sensor_maps *maps
 		for (int cpu = 0; cpu < cpus; cpu++) {
 			account->produced += stats[cpu].produced;
 			account->lost[LOST_RING_FULL] += stats[cpu].lost_ring;
+			account->lost[LOST_RATE_LIMIT] += stats[cpu].lost_rate;
 		}
 		account->received += other->received;
 		account->acked += other->acked;
@@ -134,7 +135,7 @@ static int add_books(struct sensor *sensor, const char *layout, const struct sen
 static int finish_layout(const char *layout, void *data)
 {
 	struct sensor *sensor = data;
-	_cleanup_(maps_close) struct sensor_maps maps = { -1, -1, -1, -1, -1, -1, -1, -1, 0, 0 };
+	_cleanup_(maps_close) struct sensor_maps maps = SENSOR_MAPS_CLOSED;
 	_cleanup_(books_freep) struct books *books = NULL;
 	struct books_state theirs;
 

@@ -12,7 +12,7 @@
 #include "user/otlp.pb-c.h"
 
 #define SEVERITY_INFO  9
-#define ATTRIBUTES_MAX 36
+#define ATTRIBUTES_MAX 48
 
 /* Attributes of both messages that carry them; pairs point into values, the list into pairs. */
 struct attributes {
@@ -26,10 +26,11 @@ struct slot {
 	Sonde__Otlp__LogRecord log;
 	Sonde__Otlp__AnyValue body;
 	struct attributes attributes;
-	char address[2][INET6_ADDRSTRLEN];
+	char address[2][INET6_ADDRSTRLEN], tunnel[2][INET6_ADDRSTRLEN], translated[2][INET6_ADDRSTRLEN];
 	char interface[IF_NAMESIZE];
 	char community_id[48];
 	char protocol[4];
+	char vlan[2][6];
 	char flow_id[17];
 };
 
@@ -37,6 +38,7 @@ struct slot {
 struct end_keys {
 	const char *address, *port, *packets, *bytes, *flow_packets, *flow_bytes;
 	const char *namespace_name, *pod_name, *pod_uid, *container_name, *container_id;
+	const char *tunnel, *translated, *translated_port;
 };
 #define END_KEYS(end)                                                                                             \
 	{                                                                                                         \
@@ -44,7 +46,8 @@ struct end_keys {
 		.flow_packets = "sonde.flow." end ".packets", .flow_bytes = "sonde.flow." end ".bytes",           \
 		.namespace_name = end ".k8s.namespace.name", .pod_name = end ".k8s.pod.name",                     \
 		.pod_uid = end ".k8s.pod.uid", .container_name = end ".k8s.container.name",                       \
-		.container_id = end ".container.id",                                                              \
+		.container_id = end ".container.id", .tunnel = "sonde.tunnel." end ".address",                    \
+		.translated = end ".nat.ip", .translated_port = end ".nat.port",                                  \
 	}
 static const struct end_keys end_keys[2] = { END_KEYS("source"), END_KEYS("destination") };
 
@@ -78,6 +81,13 @@ static void add_int(struct attributes *attributes, const char *key, uint64_t num
 	value->int_value = (int64_t)number;
 }
 
+static void add_double(struct attributes *attributes, const char *key, double number)
+{
+	Sonde__Otlp__AnyValue *value = add_value(attributes, key);
+	value->value_case = SONDE__OTLP__ANY_VALUE__VALUE_DOUBLE_VALUE;
+	value->double_value = number;
+}
+
 /* IANA's keyword in lower case; NULL for those that one rarely meets. */
 static const char *protocol_name(uint8_t protocol)
 {
@@ -94,6 +104,29 @@ static const char *protocol_name(uint8_t protocol)
 static bool has_ports(uint8_t protocol)
 {
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
+}
+
+/* Mapped IPv4 as IPv4: of a tunnel, the outside may be of another family than the flow. "" where there is none. */
+static void write_address(const uint8_t address[static 16], char text[static INET6_ADDRSTRLEN])
+{
+	static const uint8_t none[16], mapped[12] = { [10] = 0xff, 0xff };
+	if (memcmp(address, none, sizeof(none)) == 0)
+		text[0] = '\0';
+	else if (memcmp(address, mapped, sizeof(mapped)) == 0)
+		inet_ntop(AF_INET, address + sizeof(mapped), text, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, address, text, INET6_ADDRSTRLEN);
+}
+
+static void add_details(struct slot *slot, const struct flow_record *flow, int end)
+{
+	const struct end_keys *keys = &end_keys[end];
+	write_address(flow->tunnel[end].address, slot->tunnel[end]);
+	write_address(flow->translated[end].address, slot->translated[end]);
+	add_text(&slot->attributes, keys->tunnel, slot->tunnel[end]);
+	add_text(&slot->attributes, keys->translated, slot->translated[end]);
+	if (flow->translated[end].port)
+		add_int(&slot->attributes, keys->translated_port, flow->translated[end].port);
 }
 
 static void add_endpoint(struct slot *slot, const struct record *record, int end)
@@ -114,6 +147,28 @@ static void add_endpoint(struct slot *slot, const struct record *record, int end
 	add_text(&slot->attributes, keys->pod_uid, names->pod_uid);
 	add_text(&slot->attributes, keys->container_name, names->container_name);
 	add_text(&slot->attributes, keys->container_id, names->container_id);
+}
+
+/* What sets the tuple apart from the same one elsewhere: VLAN or tunnel. */
+static void add_segment(struct slot *slot, const struct record *record)
+{
+	static const char *const kinds[] = SEGMENT_KIND_NAMES;
+	uint32_t outer = record->segment >> 16, inner = record->segment & 0xffff;
+
+	if (record->segment_kind == SEGMENT_NONE || record->segment_kind >= SEGMENT_KIND_MAX)
+		return;
+	if (record->segment_kind != SEGMENT_VLAN) {
+		add_text(&slot->attributes, "sonde.tunnel.type", kinds[record->segment_kind]);
+		/* VNI 0 is one; a tunnel without a key has no id. */
+		if (record->segment || record->segment_kind == SEGMENT_VXLAN || record->segment_kind == SEGMENT_GENEVE)
+			add_int(&slot->attributes, "sonde.tunnel.id", record->segment);
+		return;
+	}
+	snprintf(slot->vlan[0], sizeof(slot->vlan[0]), "%hu", (uint16_t)(outer ? outer : inner));
+	snprintf(slot->vlan[1], sizeof(slot->vlan[1]), "%hu", (uint16_t)inner);
+	add_text(&slot->attributes, "network.vlan.id", slot->vlan[0]);
+	if (outer)
+		add_text(&slot->attributes, "network.inner.vlan.id", slot->vlan[1]);
 }
 
 static void add_network(struct slot *slot, const struct record *record)
@@ -154,6 +209,7 @@ static void add_flow(struct slot *slot, const struct record *record)
 		add_int(attributes, end_keys[end].bytes, flow->delta[end].bytes);
 		add_int(attributes, end_keys[end].flow_packets, flow->total[end].packets);
 		add_int(attributes, end_keys[end].flow_bytes, flow->total[end].bytes);
+		add_details(slot, flow, end);
 	}
 	add_flow_id(slot, flow->id);
 	if (flow->generation)
@@ -167,7 +223,7 @@ static void add_flow(struct slot *slot, const struct record *record)
 
 static void add_packet(struct slot *slot, const struct record *record)
 {
-	static const char *const link_types[] = { "ethernet", "raw_ip" };
+	static const char *const link_types[] = { "ethernet", "raw_ip" }, *const reasons[] = SAMPLE_REASON_NAMES;
 	const struct packet_record *packet = &record->packet;
 	struct attributes *attributes = &slot->attributes;
 
@@ -175,6 +231,8 @@ static void add_packet(struct slot *slot, const struct record *record)
 	add_int(attributes, "packet.captured_length", packet->captured_length);
 	add_flow_id(slot, packet->flow_id);
 	add_text(attributes, "sonde.packet.link_type", link_types[packet->link_type]);
+	add_text(attributes, "sonde.packet.reason", reasons[packet->reason]);
+	add_double(attributes, "sonde.packet.probability", 1.0 / packet->one_in);
 
 	sonde__otlp__any_value__init(&slot->body);
 	slot->body.value_case = SONDE__OTLP__ANY_VALUE__VALUE_BYTES_VALUE;
@@ -194,6 +252,7 @@ static void slot_fill(struct slot *slot, const struct record *record)
 	add_endpoint(slot, record, 0);
 	add_endpoint(slot, record, 1);
 	add_network(slot, record);
+	add_segment(slot, record);
 	if (record->kind == RECORD_FLOW)
 		add_flow(slot, record);
 	else

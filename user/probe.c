@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include "user/attach.h"
 #include "user/cleanup.h"
+#include "user/conntrack.h"
 #include "user/probe.h"
 
 /* Instructions of the smallest programs; the UAPI header leaves the encoding to everybody. */
@@ -38,6 +39,12 @@ static bool probe_coarse_clock(void)
 	return program >= 0;
 }
 
+static bool probe_conntrack(void)
+{
+	_cleanup_(closep) int program = -1;
+	return conntrack_load(-1, -1, &program) == 0;
+}
+
 static const struct {
 	struct feature_info info;
 	bool (*probe)(void);
@@ -45,6 +52,8 @@ static const struct {
 	[FEATURE_TCX] = { { "tcx", "6.6", "clsact filters" }, probe_tcx },
 	[FEATURE_COARSE_CLOCK] = { { "coarse_clock", "5.11", "the exact clock, 25 ns more a packet" },
 	                           probe_coarse_clock },
+	[FEATURE_CONNTRACK] = { { "conntrack", "5.18 and nf_conntrack", "records without translated addresses" },
+	                        probe_conntrack },
 };
 
 /* Probed from the main thread only. */

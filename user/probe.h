@@ -8,6 +8,7 @@
 enum feature {
 	FEATURE_TCX,          /* links on TC hooks (6.6) */
 	FEATURE_COARSE_CLOCK, /* bpf_ktime_get_coarse_ns (5.11) */
+	FEATURE_CONNTRACK,    /* bpf_skb_ct_lookup (5.18, with nf_conntrack loaded) */
 	FEATURE_MAX,
 };
 

@@ -34,6 +34,12 @@ struct totals {
 	uint64_t bytes;   /* from the IP header on */
 };
 
+/* Another address that an end is known by; all zero: none. */
+struct other_address {
+	uint8_t address[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
+	uint16_t port;       /* host order; 0: not known */
+};
+
 struct flow_record {
 	uint64_t id;
 	uint32_t generation;
@@ -41,6 +47,8 @@ struct flow_record {
 	uint64_t start_ns, end_ns;        /* Unix time of the first and the latest packet */
 	struct totals delta[2], total[2]; /* [0]: what source sent, [1]: what destination sent */
 	uint8_t tcp_flags[2];
+	struct other_address tunnel[2];     /* the tunnel's ends, on the way from source to destination */
+	struct other_address translated[2]; /* each end as it is on the other side of this host's address translation */
 };
 
 struct packet_record {
@@ -48,7 +56,9 @@ struct packet_record {
 	uint32_t original_length; /* of the frame, bytes */
 	uint32_t captured_length; /* bytes in data */
 	enum link_type link_type; /* what data begins with */
-	const uint8_t *data;      /* in the record's own memory */
+	enum sample_reason reason;
+	uint32_t one_in;     /* it stands for so many packets of its kind; 1: it was certain to be chosen */
+	const uint8_t *data; /* in the record's own memory */
 };
 
 /*
@@ -64,6 +74,8 @@ struct record {
 	enum direction direction;
 	uint8_t protocol;   /* IANA */
 	uint8_t ip_version; /* 4 or 6 */
+	enum segment_kind segment_kind;
+	uint32_t segment; /* as in struct flow_key */
 	struct endpoint source, destination;
 	union {
 		struct flow_record flow;

@@ -96,7 +96,28 @@ static int read_record_stats(int map, struct record_stats ret_stats[static RECOR
 		for (int cpu = 0; cpu < cpus; cpu++) {
 			ret_stats[kind].produced += values[cpu].produced;
 			ret_stats[kind].lost_ring += values[cpu].lost_ring;
+			ret_stats[kind].lost_rate += values[cpu].lost_rate;
 		}
+	}
+	return 0;
+}
+
+static int read_dedupe_stats(int map, struct dedupe_stats *ret_stats)
+{
+	int cpus = libbpf_num_possible_cpus();
+	if (cpus < 0)
+		return cpus;
+	_cleanup_(freep) struct dedupe_stats *values = calloc((size_t)cpus, sizeof(*values));
+	const uint32_t zero = 0;
+	if (!values)
+		return -ENOMEM;
+
+	if (bpf_map_lookup_elem(map, &zero, values) < 0)
+		return -errno;
+	*ret_stats = (struct dedupe_stats) { 0 };
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		ret_stats->takeovers += values[cpu].takeovers;
+		ret_stats->ambiguous += values[cpu].ambiguous;
 	}
 	return 0;
 }
@@ -113,6 +134,7 @@ static void take_records(const struct record_stats *kernel, const struct record_
 	memcpy(records->lost, loader->lost, sizeof(records->lost));
 	memcpy(records->dropped, loader->dropped, sizeof(records->dropped));
 	records->lost[LOST_RING_FULL] += kernel->lost_ring;
+	records->lost[LOST_RATE_LIMIT] += kernel->lost_rate;
 }
 
 static uint64_t sum(const uint64_t *values, size_t n)
@@ -145,6 +167,7 @@ static uint64_t ring_difference(const struct snapshot *snapshot, const struct re
 		accounted += records->received + sum(records->lost, LOST_REASON_MAX);
 		grown_produced += after[kind].produced - before[kind].produced;
 		grown_lost += after[kind].lost_ring - before[kind].lost_ring;
+		grown_lost += after[kind].lost_rate - before[kind].lost_rate;
 	}
 	return excess(produced, accounted + grown_lost) + excess(accounted, produced + grown_produced);
 }
@@ -187,6 +210,9 @@ int snapshot_take(const struct snapshot_sources *sources, struct snapshot *ret_s
 	if (r < 0)
 		return r;
 	snapshot.run_ns = ifaces_run_ns(sources->ifaces);
+	r = read_dedupe_stats(sources->loader->maps.dedupe_stats, &snapshot.dedupe);
+	if (r < 0)
+		return r;
 	readout_result(sources->readout, &snapshot.readout);
 	ship_status(sources->ship, &snapshot.ship);
 	*ret_snapshot = snapshot;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include "bpf/dedupe.h"
 #include "user/books.h"
 #include "user/ifaces.h"
 #include "user/queue.h"
@@ -17,7 +18,7 @@ struct snapshot_iface {
 	struct hook_stats stats[DIRECTION_MAX];
 };
 
-/* One kind of record; lost{ring_full} and the ring's produced are the kernel's counts, the others the loader's. */
+/* One kind of record; lost{ring_full, rate_limit} and the ring's produced are the kernel's counts, the others the loader's. */
 struct snapshot_records {
 	uint64_t produced, received, acked, queued;
 	uint64_t lost[LOST_REASON_MAX], dropped[DROP_REASON_MAX];
@@ -32,6 +33,7 @@ struct snapshot {
 	struct readout_result readout;
 	struct ship_status ship;
 	uint64_t run_ns;
+	struct dedupe_stats dedupe;
 	/* How far each equation of the books is from holding, beyond what reading while it runs explains. */
 	struct {
 		uint64_t hooks;   /* packets: seen = sum of verdicts */

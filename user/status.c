@@ -76,18 +76,19 @@ int status_json(const struct snapshot *snapshot, const char *url, struct buf *ou
 {
 	uint64_t difference = snapshot_difference(snapshot);
 	json_t *root = json_pack(
-		"{s:s,s:o,s:{s:o,s:o},s:o,s:{s:I,s:I,s:I},s:{s:I,s:I},s:{s:o,s:b,s:o},s:{s:b,s:I,s:I,s:I,s:I,s:I}}",
+		"{s:s,s:o,s:{s:o,s:o},s:o,s:{s:I,s:I,s:I,s:I,s:I},s:{s:I,s:I},s:{s:o,s:b,s:o},s:{s:b,s:I,s:I,s:I,s:I,s:I}}",
 		"version", SONDE_VERSION, "interfaces", interfaces_json(snapshot), "departed", "ingress",
 		hook_json(&snapshot->departed[DIRECTION_INGRESS]), "egress",
 		hook_json(&snapshot->departed[DIRECTION_EGRESS]), "records", records_json(snapshot), "flows", "current",
 		(json_int_t)snapshot->readout.flows, "unreported_packets",
 		(json_int_t)snapshot->readout.unreported.packets, "unreported_bytes",
-		(json_int_t)snapshot->readout.unreported.bytes, "ring", "bytes", (json_int_t)snapshot->backlog.bytes,
-		"records", (json_int_t)snapshot->backlog.records, "backend", "url", text_json(url), "up",
-		snapshot->ship.up, "last_error", text_json(snapshot->ship.last_error), "books", "balanced",
-		difference == 0, "difference", (json_int_t)difference, "hooks", (json_int_t)snapshot->difference.hooks,
-		"flows", (json_int_t)snapshot->difference.flows, "bytes", (json_int_t)snapshot->difference.bytes,
-		"records", (json_int_t)snapshot->difference.records);
+		(json_int_t)snapshot->readout.unreported.bytes, "takeovers", (json_int_t)snapshot->dedupe.takeovers,
+		"takeovers_ambiguous", (json_int_t)snapshot->dedupe.ambiguous, "ring", "bytes",
+		(json_int_t)snapshot->backlog.bytes, "records", (json_int_t)snapshot->backlog.records, "backend", "url",
+		text_json(url), "up", snapshot->ship.up, "last_error", text_json(snapshot->ship.last_error), "books",
+		"balanced", difference == 0, "difference", (json_int_t)difference, "hooks",
+		(json_int_t)snapshot->difference.hooks, "flows", (json_int_t)snapshot->difference.flows, "bytes",
+		(json_int_t)snapshot->difference.bytes, "records", (json_int_t)snapshot->difference.records);
 	if (!root)
 		return -ENOMEM;
 
