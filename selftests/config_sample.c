@@ -38,6 +38,7 @@ static void check_sample(const void *config, struct config_report *report)
 #define KEY(m, type_) #m, CONFIG_##type_, offsetof(struct sample, m)
 
 static const char *const modes[] = { "slow", "fast", "mad", NULL };
+static const char *const actions[] = { "keep", "drop", NULL };
 static const struct config_key keys[] = {
 	{ KEY(on, BOOL), "false", .help = "switch" },
 	{ KEY(name, STRING), "nobody", .max = 8, .help = "who" },
@@ -48,6 +49,7 @@ static const struct config_key keys[] = {
 	{ KEY(wait, DURATION), "1500ms", 0, 7 * 86400 * SECOND, .help = "how long" },
 	{ KEY(mode, ENUM), "fast", .choices = modes, .help = "how" },
 	{ KEY(words, LIST), "", .max = 16, .check = check_word, .help = "what" },
+	{ KEY(rules, RULES), "", .max = 16, .check = check_word, .choices = actions, .help = "which" },
 	{ KEY(outer.deep, COUNT), "5", 0, 50, .help = "below" },
 };
 static const char *const foreign[] = { "T_OTHER_", NULL };

@@ -10,6 +10,7 @@ struct sample {
 	uint64_t count, any, size, wait;
 	int mode;
 	struct config_list words;
+	struct config_rules rules;
 	struct {
 		uint64_t deep;
 	} outer;
@@ -25,6 +26,7 @@ enum sample_key {
 	SAMPLE_WAIT,
 	SAMPLE_MODE,
 	SAMPLE_WORDS,
+	SAMPLE_RULES,
 	SAMPLE_OUTER_DEEP,
 	SAMPLE_KEYS,
 };

@@ -73,6 +73,7 @@ void fixture_push(struct fixture *fixture, enum record_kind kind, size_t n, size
 		if (kind == RECORD_PACKET) {
 			record->packet.data = data;
 			record->packet.captured_length = (uint32_t)data_size;
+			record->packet.one_in = 1;
 		}
 		record_list_append(&list, record);
 	}

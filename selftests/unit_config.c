@@ -40,7 +40,7 @@ static void test_defaults(void **state)
 	_cleanup_(buf_free) struct buf all = BUF_INIT(4096);
 	values(&(struct source) { 0 }, &all);
 	assert_string_equal(buf_text(&all), "on=false\nname=nobody\npath=\ncount=10\nany=0\nsize=4KiB\nwait=1500ms\n"
-	                                    "mode=fast\nwords=[]\nouter.deep=5\n");
+	                                    "mode=fast\nwords=[]\nrules=[]\nouter.deep=5\n");
 }
 
 static void test_order_of_sources(void **state)
@@ -97,6 +97,15 @@ static void test_good_values(void **state)
 		{ "words=[\"[ab]\"]", "words=[\"[ab]\"]" },
 		{ "words=\"\\\"\\\\\" , x", "words=[\"\\\"\\\\\", x]" },
 		{ "words=a\\.b", "words=[a\\.b]" },
+		{ "rules=", "rules=[]" },
+		{ "rules=[]", "rules=[]" },
+		{ "rules=~", "rules=[]" },
+		{ "rules=[{match: \"a*\", action: drop}]", "rules=[{match: \"a*\", action: drop}]" },
+		{ "rules=[{action: keep, match: a}, {match: '*', action: drop}]",
+		  "rules=[{match: \"a\", action: keep}, {match: \"*\", action: drop}]" },
+		{ "rules=[{match: '\"\\', action: keep}]", "rules=[{match: \"\\\"\\\\\", action: keep}]" },
+		{ "rules=- {match: a, action: keep}\n- match: b\n  action: drop\n",
+		  "rules=[{match: \"a\", action: keep}, {match: \"b\", action: drop}]" },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_value(&(struct source) { .set = { cases[i].set } }, cases[i].line);
@@ -126,6 +135,11 @@ static void test_good_yaml(void **state)
 		{ "words: []\n", "words=[]" },
 		{ "words:\n- a\n- \"b,c\"\n- ''\n", "words=[a, \"b,c\", \"\"]" },
 		{ "words: [on, 1]\n", "words=[on, 1]" },
+		{ "rules:\n", "rules=[]" },
+		{ "rules: []\n", "rules=[]" },
+		{ "rules:\n- match: 'a*'\n  action: drop\n- { match: b, action: keep }\ncount: 7\n",
+		  "rules=[{match: \"a*\", action: drop}, {match: \"b\", action: keep}]" },
+		{ "rules: [{match: a, action: keep}]\ncount: 7\n", "count=7" },
 		{ "outer:\n", "outer.deep=5" },
 		{ "outer: {}\n", "outer.deep=5" },
 		{ "outer:\n  deep: 6\n", "outer.deep=6" },
@@ -157,15 +171,24 @@ static void test_environment_of_others(void **state)
 		assert_value(&(struct source) { .environment = { (char *)others[i] } }, "count=10");
 	assert_value(&(struct source) { .environment = { "T_OUTER_DEEP=7", "T_WORDS=a,b" } }, "outer.deep=7");
 	assert_value(&(struct source) { .environment = { "T_OUTER_DEEP=7", "T_WORDS=a,b" } }, "words=[a, b]");
+	assert_value(&(struct source) { .environment = { "T_RULES=[{match: a*, action: drop}]" } },
+	             "rules=[{match: \"a*\", action: drop}]");
 }
 
 /* What a value prints as is read again as that value. */
 static void test_round_trip(void **state)
 {
 	_cleanup_(buf_free) struct buf error = BUF_INIT(4096);
-	static const char *const sets[] = { "on=true",     "name=x",          "path=/",
-		                            "count=99",    "any=12345678901", "size=5GiB",
-		                            "wait=61s",    "mode=slow",       "words=\"a,\\\"b\",c,\"\"",
+	static const char *const sets[] = { "on=true",
+		                            "name=x",
+		                            "path=/",
+		                            "count=99",
+		                            "any=12345678901",
+		                            "size=5GiB",
+		                            "wait=61s",
+		                            "mode=slow",
+		                            "words=\"a,\\\"b\",c,\"\"",
+		                            "rules=[{match: a, action: drop}, {match: '\"b\\', action: keep}]",
 		                            "outer.deep=0" };
 	for (size_t i = 0; i < SAMPLE_KEYS; i++) {
 		_cleanup_(buf_free) struct buf text = BUF_INIT(4096);

@@ -74,6 +74,23 @@ static const struct {
 	{ "words=\"a\"b", "words: \"\\\"a\\\"b\" lacks a comma after a quoted item" },
 	{ "words=ok,loud!", "words: \"loud!\" is too loud" },
 	{ "words=a,12345678901234567", "words: \"12345678901234567\" is too long; up to 16 characters" },
+	{ "rules=a*", "rules: takes a list of rules; try [{match: \"a*\", action: keep}]" },
+	{ "rules={match: a, action: keep}", "rules: takes a list of rules; try [{match: \"a*\", action: keep}]" },
+	{ "rules=[a]", "rules: \"a\" is no rule; try [{match: \"a*\", action: keep}]" },
+	{ "rules=[{match: a}]", "rules: a rule lacks its action; try {match: \"a*\", action: keep}" },
+	{ "rules=[{action: keep}]", "rules: a rule lacks its match; try {match: \"a*\", action: keep}" },
+	{ "rules=[{match: a, action: shoot}]", "rules: \"shoot\" is not a choice; try keep or drop" },
+	{ "rules=[{match: a, action: }]", "rules: \"\" is not a choice; try keep or drop" },
+	{ "rules=[{match: loud!, action: keep}]", "rules: \"loud!\" is too loud" },
+	{ "rules=[{match: 12345678901234567, action: keep}]",
+	  "rules: \"12345678901234567\" is too long; up to 16 characters" },
+	{ "rules=[{match: a, action: keep, why: x}]", "rules: a rule has match and action, no \"why\"" },
+	{ "rules=[{match: a, match: b, action: keep}]", "rules: a rule has match twice; keep one" },
+	{ "rules=[{match: [a], action: keep}]", "rules: match takes a text\n--set rules=[{match: [a], action: keep}]: "
+	                                        "rules: a rule lacks its match; try {match: \"a*\", action: keep}" },
+	{ "rules=[[a]]", "rules: an item is neither a text nor a mapping" },
+	{ "rules=[{match: a",
+	  "rules: this is not YAML: did not find expected ',' or '}' while parsing a flow mapping" },
 	{ "outer=1", "\"outer\" is a section, its keys are below it" },
 	{ "outer.=1", "unknown key \"outer.\"" },
 	{ "coutn=1", "unknown key \"coutn\"; did you mean \"count\"?" },
@@ -117,10 +134,19 @@ static void test_bad_yaml(void **state)
 		{ "words: ''\n", "FILE:1: words: takes a list, not a text; try [a, b]\n" },
 		{ "name: [a]\n", "FILE:1: name: takes a text, not a list\n" },
 		{ "words:\n- a\n- loud!\n- [b, {c: d}]\n- ~\n- e: f\n",
-		  "FILE:4: words: a list's items are texts; try [a, b]\n"
+		  "FILE:4: words: an item is neither a text nor a mapping\n"
 		  "FILE:5: words: an item is empty; take it out, or write \"\"\n"
-		  "FILE:6: words: a list's items are texts; try [a, b]\n"
-		  "FILE:3: words: \"loud!\" is too loud\n" },
+		  "FILE:3: words: \"loud!\" is too loud\n"
+		  "FILE:6: words: a list's items are texts; try [a, b]\n" },
+		{ "rules: a*\n", "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n" },
+		{ "rules: {match: a, action: keep}\n",
+		  "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n"
+		  "FILE:1: unknown key \"rules.match\"\nFILE:1: unknown key \"rules.action\"\n" },
+		{ "rules:\n- a*\n- match: b\n  action: shoot\n- action: keep\n- match: loud!\n  action: keep\n",
+		  "FILE:2: rules: \"a*\" is no rule; try [{match: \"a*\", action: keep}]\n"
+		  "FILE:4: rules: \"shoot\" is not a choice; try keep or drop\n"
+		  "FILE:5: rules: a rule lacks its match; try {match: \"a*\", action: keep}\n"
+		  "FILE:6: rules: \"loud!\" is too loud\n" },
 		{ "outer: 3\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
 		{ "outer: [a]\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
 		{ "cuont: 3\nCounts: 4\n", "FILE:1: unknown key \"cuont\"; did you mean \"count\"?\n"

@@ -29,6 +29,8 @@ static void test_defaults(void **state)
 	assert_int_equal(settings.interfaces.include.n, 0);
 	assert_int_equal(settings.interfaces.exclude.n, 0);
 	assert_true(settings.interfaces.hotplug);
+	assert_int_equal(settings.namespaces.n, 0);
+	assert_string_equal(settings.filter, "");
 	assert_int_equal(settings.flows.max, 262144);
 	assert_int_equal(settings.flows.interval, 10 * SECOND);
 	assert_int_equal(settings.flows.active_timeout, 60 * SECOND);
@@ -36,11 +38,15 @@ static void test_defaults(void **state)
 	assert_true(settings.packets.enabled);
 	assert_int_equal(settings.packets.head_bytes, 1024);
 	assert_int_equal(settings.packets.snaplen, 256);
+	assert_int_equal(settings.packets.one_in, 0);
+	assert_int_equal(settings.packets.max_rate, 10000);
 	assert_int_equal(settings.ring.bytes, 16 << 20);
 	assert_string_equal(settings.backend.url, "");
 	assert_string_equal(settings.backend.ca, "");
 	assert_string_equal(settings.backend.cert, "");
 	assert_string_equal(settings.backend.key, "");
+	assert_string_equal(settings.backend.proxy, "");
+	assert_string_equal(settings.backend.no_proxy, "");
 	assert_int_equal(settings.backend.compression, COMPRESSION_GZIP);
 	assert_int_equal(settings.backend.timeout, 10 * SECOND);
 	assert_int_equal(settings.batch.records, 8192);
@@ -67,7 +73,8 @@ static void test_every_member_has_a_key(void **state)
 		                        [CONFIG_BYTES] = sizeof(uint64_t),
 		                        [CONFIG_DURATION] = sizeof(uint64_t),
 		                        [CONFIG_ENUM] = sizeof(int),
-		                        [CONFIG_LIST] = sizeof(struct config_list) };
+		                        [CONFIG_LIST] = sizeof(struct config_list),
+		                        [CONFIG_RULES] = sizeof(struct config_rules) };
 	size_t end = 0;
 	for (size_t i = 0; i < settings_schema.n_keys; i++) {
 		const struct config_key *key = &settings_schema.keys[i];
@@ -83,9 +90,8 @@ static void test_every_member_has_a_key(void **state)
 /* Stages that do not exist yet have no keys, so that nobody believes they work. */
 static void test_no_key_without_its_stage(void **state)
 {
-	static const char *const sets[] = { "interfaces.netns=all", "filter=tcp",         "namespaces=a",
-		                            "packets.one_in=10",    "packets.max_rate=1", "sockets.enabled=true",
-		                            "spool.dir=/x",         "backend.proxy=",     "backend.token_file=" };
+	static const char *const sets[] = { "interfaces.netns=all", "sockets.enabled=true", "spool.dir=/x",
+		                            "backend.token_file=" };
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		_cleanup_(buf_free) struct buf error = BUF_INIT(4096);
 		struct settings settings;
@@ -97,6 +103,9 @@ static void test_no_key_without_its_stage(void **state)
 static void test_good_values(void **state)
 {
 	static const char *const sets[] = {
+		"filter=tcp port 443 or (udp and not host 10.0.0.1)",
+		"filter=tcp\n\tand port 1\n",
+		"filter= ",
 		"interfaces.include=eth[0-9]+,(cali|veth).*,^x$",
 		"backend.url=https://a",
 		"backend.url=https://sink.example:4318/otlp",
@@ -111,7 +120,13 @@ static void test_good_values(void **state)
 		"flows.active_timeout=10s",
 		"packets.head_bytes=0",
 		"packets.snaplen=9216",
+		"packets.one_in=1000000000",
+		"packets.max_rate=0",
 		"backend.ca=/a b/ca.crt",
+		"backend.proxy=http://proxy.example:3128",
+		"backend.proxy=http://[fd00::1]:3128",
+		"backend.no_proxy=.example,10.0.0.0/8",
+		"namespaces=[{match: 'kube-*', action: deny}, {match: \"*\", action: allow}]",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		_cleanup_(buf_free) struct buf error = BUF_INIT(4096);
@@ -158,6 +173,17 @@ static void test_bad_values(void **state)
 		{ "backend.ca=ca.crt", "must be an absolute path" },
 		{ "backend.cert=/c", "is no key for the certificate; set both or none (backend.cert is \"/c\")" },
 		{ "backend.key=/k", "is no certificate for the key; set both or none (backend.key is \"/k\")" },
+		{ "namespaces=kube-*", "takes a list of rules; try [{match: \"a*\", action: allow}]" },
+		{ "namespaces=[kube-*]", "is no rule; try [{match: \"a*\", action: allow}]" },
+		{ "namespaces=[{match: a, action: drop}]", "is not a choice; try allow or deny" },
+		{ "namespaces=[{match: '', action: deny}]", "matches no namespace; write \"*\" for all" },
+		{ "backend.proxy=https://proxy:3128", "must be http://host:port" },
+		{ "backend.proxy=proxy:3128", "must be http://host:port" },
+		{ "backend.proxy=http://proxy", "must be http://host:port" },
+		{ "backend.proxy=http://proxy:", "must be http://host:port" },
+		{ "backend.proxy=http://[fd00::1]", "must be http://host:port" },
+		{ "backend.proxy=http://proxy:3128/", "must be http://host:port" },
+		{ "backend.proxy=http://me:pw@proxy:3128", "must not hold a user or a password" },
 		{ "metrics.listen=9797", "must be address:port" },
 		{ "metrics.listen=localhost:9797", "must be address:port" },
 		{ "node.name=a b", "must be a host name" },
@@ -246,7 +272,9 @@ static void append_row(struct buf *out, const struct config_key *key)
 	config_expect(key, &expected);
 	const char *choices = strstr(buf_text(&expected), "; try "), *range = strchr(buf_text(&expected), '(');
 	bool is_number = key->type == CONFIG_COUNT || key->type == CONFIG_BYTES || key->type == CONFIG_DURATION;
-	const char *fallback = *key->fallback ? key->fallback : key->type == CONFIG_LIST ? "[]" : "\"\"";
+	const char *fallback = *key->fallback                                          ? key->fallback
+	                       : key->type == CONFIG_LIST || key->type == CONFIG_RULES ? "[]"
+	                                                                               : "\"\"";
 	buf_appendf(out, "| `%s` | `%s` | ", key->name, fallback);
 	if (key->type == CONFIG_ENUM)
 		buf_appendf(out, "%s", choices + strlen("; try "));

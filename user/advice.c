@@ -51,6 +51,7 @@ static const struct advice verify_results[] = {
 
 static const struct advice transfers[] = {
 	{ CURLE_COULDNT_RESOLVE_HOST, "the name in backend.url cannot be resolved: check it, and this node's DNS" },
+	{ CURLE_COULDNT_RESOLVE_PROXY, "the name in backend.proxy cannot be resolved: check it, and this node's DNS" },
 	{ CURLE_COULDNT_CONNECT, "no connection to the backend: check backend.url, routes and firewalls in between" },
 	{ CURLE_OPERATION_TIMEDOUT,
 	  "no answer within backend.timeout: check that the backend is reachable and keeps up" },
@@ -85,6 +86,15 @@ void advise_on_transfer(const struct transfer_failure *failure, const struct shi
 	if (failure->answer_too_long)
 		return advise(ret_text,
 		              "the backend's answer exceeds 64 KiB: check that backend.url is an OTLP receiver");
+	if (failure->proxy_status >= 300) {
+		snprintf(ret_text, 256,
+		         "the proxy refuses to connect to the backend (status %ld): check what backend.proxy admits",
+		         failure->proxy_status);
+		return;
+	}
+	if (failure->code == CURLE_COULDNT_CONNECT && *options->proxy)
+		return advise(ret_text, "no connection to the proxy, or to a backend that backend.no_proxy names: check "
+		                        "backend.proxy, routes and firewalls in between");
 	if (failure->code == CURLE_COULDNT_CONNECT && failure->os_error == ECONNREFUSED)
 		return advise(ret_text,
 		              "the backend refuses connections: check that it runs, and the port in backend.url");

@@ -10,6 +10,7 @@ struct transfer_failure {
 	long verify_result;   /* X509_V_ERR_*, of the backend's certificate */
 	int tls_alert;        /* that the backend sent (RFC 8446, 6.2); 0: none */
 	long os_error;        /* errno of connect(2); 0: none */
+	long proxy_status;    /* the proxy's answer to CONNECT; 0: none */
 	bool answer_too_long; /* we broke off */
 };
 

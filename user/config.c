@@ -17,9 +17,23 @@ static struct config_origin *origin_of(struct config_report *report, const struc
 	return &report->origins[key - report->schema->keys];
 }
 
+/* TEXT, YAML in one line, as the rules KEY. */
+static int apply_rules_text(struct config_report *report, const struct config_key *key, const char *text,
+                            const struct config_origin *origin)
+{
+	_cleanup_(config_nodes_free) struct config_nodes nodes = { 0 };
+	int r = config_yaml_read_value(key->name, text, origin, &nodes, &report->problems);
+	*origin_of(report, key) = *origin;
+	if (r < 0)
+		return r == -EINVAL ? 0 : r;
+	return config_rules_apply(report, key, nodes.nodes, nodes.nodes + nodes.n, origin);
+}
+
 int config_apply(struct config_report *report, const struct config_key *key, const char *text,
                  const struct config_origin *origin)
 {
+	if (key->type == CONFIG_RULES)
+		return apply_rules_text(report, key, text, origin);
 	_cleanup_(buf_free) struct buf reason = BUF_INIT(CONFIG_LINE_MAX);
 	int r = config_value_parse(key, text, report->config, &reason);
 	*origin_of(report, key) = *origin;
@@ -65,9 +79,13 @@ static int apply_items(struct config_report *report, const struct config_key *ke
 	struct config_list *value = (struct config_list *)((char *)report->config + key->offset);
 	_cleanup_(config_list_free) struct config_list list = { 0 };
 	*origin_of(report, key) = *origin;
-	for (node++; node < end && node->kind == CONFIG_NODE_ITEM; node++) {
+	for (node++; node < end && config_node_is_within_list(node->kind); node++) {
 		_cleanup_(buf_free) struct buf reason = BUF_INIT(CONFIG_LINE_MAX);
 		struct config_origin line = { CONFIG_FROM_FILE, .line = node->line, .text = origin->text };
+		if (node->kind == CONFIG_NODE_RECORD)
+			config_problem(&report->problems, &line, key->name, "a list's items are texts; try [a, b]");
+		if (node->kind != CONFIG_NODE_ITEM)
+			continue;
 		int r = config_text_check(key, node->text, &reason);
 		if (r == -EINVAL)
 			config_problem(&report->problems, &line, key->name, "%s", buf_text(&reason));
@@ -91,6 +109,10 @@ static int apply_known(struct config_report *report, const struct config_key *ke
 	static const char *const kinds[] = {
 		[CONFIG_NODE_SCALAR] = "text", [CONFIG_NODE_LIST] = "list", [CONFIG_NODE_MAPPING] = "mapping"
 	};
+	if (key->type == CONFIG_RULES) {
+		*origin_of(report, key) = *origin;
+		return config_rules_apply(report, key, node, end, origin);
+	}
 	if (node->kind == CONFIG_NODE_NULL)
 		return config_apply(report, key, "", origin);
 	if (node->kind == CONFIG_NODE_SCALAR && key->type != CONFIG_LIST)
@@ -114,7 +136,7 @@ static int apply_node(struct config_report *report, const struct config_node *no
 	bool is_empty = node + 1 == end || !begins_section(node[1].key, node->key);
 	bool is_known = is_section(report->schema, node->key);
 
-	if (node->kind == CONFIG_NODE_ITEM)
+	if (config_node_is_within_list(node->kind))
 		return 0;
 	if (key)
 		return apply_known(report, key, node, end, &origin);

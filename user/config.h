@@ -18,6 +18,7 @@ enum config_type {
 	CONFIG_DURATION, /* uint64_t, ns: 500ms, 10s, 5m, 1h (the unit is obligatory, but for 0) */
 	CONFIG_ENUM,     /* int: the index into choices */
 	CONFIG_LIST,     /* struct config_list: YAML sequence of strings; --set and environment: [a, "b,c"] or a,b */
+	CONFIG_RULES, /* struct config_rules: YAML sequence of {match: GLOB, action: CHOICE}, the same text everywhere */
 };
 
 struct config_list {
@@ -25,18 +26,28 @@ struct config_list {
 	size_t n;
 };
 
+/* In order: the first that matches counts. */
+struct config_rules {
+	struct config_rule {
+		char *match; /* a glob, fnmatch(3) */
+		int action;  /* the index into choices */
+	} * items;
+	size_t n;
+};
+
 struct config_key {
 	const char *name; /* dotted: "flows.idle_timeout" */
 	enum config_type type;
 	size_t offset;              /* of the member in the program's struct */
-	const char *fallback;       /* the default, as a value in text; lists: "" is empty */
-	uint64_t min, max;          /* inclusive; STRING, LIST: max is one string's length, 0: CONFIG_TEXT_MAX */
-	const char *const *choices; /* ENUM: names, ended by NULL */
+	const char *fallback;       /* the default, as a value in text; lists and rules: "" is empty */
+	uint64_t min, max;          /* inclusive; STRING, LIST, RULES: max is one string's length, 0: CONFIG_TEXT_MAX */
+	const char *const *choices; /* ENUM, RULES' actions: names, ended by NULL */
 	/*
-	 * STRING, LIST item; may be NULL. 0, or -EINVAL and what follows the value in the line ("must be absolute").
+	 * STRING, LIST item, what a rule matches; may be NULL. 0, or -EINVAL and what follows the value in the line ("must be absolute").
 	 * The default is checked too, unless another source gives a value: refusing it makes the key a required one.
 	 */
 	int (*check)(const char *value, struct buf *error);
+	bool lines;       /* STRING: may have several lines, and tabs */
 	bool live;        /* may change on SIGHUP */
 	const char *help; /* one line */
 };
@@ -44,7 +55,7 @@ struct config_key {
 enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENVIRONMENT, CONFIG_FROM_FLAG };
 
 #define CONFIG_TEXT_MAX 4096 /* bytes in a string, where its key does not say */
-#define CONFIG_LIST_MAX 256  /* items in a list */
+#define CONFIG_LIST_MAX 256  /* items in a list, rules */
 
 struct config_report;
 

@@ -13,7 +13,7 @@ int config_help(const struct config_schema *schema, struct buf *out)
 		default_width = fallback > default_width ? fallback : default_width;
 	}
 	for (const struct config_key *key = schema->keys; key < end; key++) {
-		const char *empty = key->type == CONFIG_LIST ? "[]" : "\"\"";
+		const char *empty = key->type == CONFIG_LIST || key->type == CONFIG_RULES ? "[]" : "\"\"";
 		const char *fallback = key->fallback && *key->fallback ? key->fallback : empty;
 		buf_appendf(out, "  %-*s  %-*s  %-8s  %s\n", name_width, key->name, default_width, fallback,
 		            config_type_name(key->type), key->help);

@@ -61,8 +61,11 @@ int config_apply_environment(struct config_report *report, char *const *environm
  */
 int config_value_parse(const struct config_key *key, const char *text, void *config, struct buf *reason);
 
-/* Whether TEXT will do as a STRING or as an item of a LIST: 0, or -EINVAL and REASON. */
+/* Whether TEXT will do as a STRING, as an item of a LIST or as what a rule matches: 0, or -EINVAL and REASON. */
 int config_text_check(const struct config_key *key, const char *text, struct buf *reason);
+
+/* TEXT as one of KEY's choices: 0, or -EINVAL and REASON. */
+int config_choice_parse(const struct config_key *key, const char *text, int *ret_choice, struct buf *reason);
 
 /* "; try 262144 (16 to 16777216)": what KEY takes. */
 void config_expect(const struct config_key *key, struct buf *out);
@@ -85,15 +88,17 @@ void config_list_free(struct config_list *list);
 /* config_yaml.c: a file as a flat sequence of nodes in the order of its text. */
 enum config_node_kind {
 	CONFIG_NODE_SCALAR,
-	CONFIG_NODE_NULL, /* empty, ~ or null, not quoted */
-	CONFIG_NODE_LIST, /* followed by its items */
-	CONFIG_NODE_ITEM,
+	CONFIG_NODE_NULL,    /* empty, ~ or null, not quoted */
+	CONFIG_NODE_LIST,    /* followed by its items */
+	CONFIG_NODE_ITEM,    /* of a list: a text */
+	CONFIG_NODE_RECORD,  /* of a list: a mapping, followed by its fields */
+	CONFIG_NODE_FIELD,   /* its key is the field's name alone */
 	CONFIG_NODE_MAPPING, /* followed by what is in it */
 };
 
 struct config_node {
 	char *key;  /* dotted */
-	char *text; /* SCALAR, ITEM; else NULL */
+	char *text; /* SCALAR, ITEM, FIELD; else NULL */
 	unsigned line;
 	enum config_node_kind kind;
 };
@@ -104,8 +109,28 @@ struct config_nodes {
 };
 void config_nodes_free(struct config_nodes *nodes);
 
+/* Behind a LIST: part of it. */
+static inline bool config_node_is_within_list(enum config_node_kind kind)
+{
+	return kind == CONFIG_NODE_ITEM || kind == CONFIG_NODE_RECORD || kind == CONFIG_NODE_FIELD;
+}
+
 /*
  * Reads FILE. 0: *ret_nodes is filled, and what it holds may be judged (anchors, duplicates and the like are told as
  * problems, without being in the way); -EINVAL: not to be read as YAML, told; -errno of the file, told; -ENOMEM.
  */
 int config_yaml_read(const char *file, struct config_nodes *ret_nodes, struct config_problems *problems);
+
+/* The same with the value of KEY alone, TEXT, from where ORIGIN says. No nodes: it is empty. */
+int config_yaml_read_value(const char *key, const char *text, const struct config_origin *origin,
+                           struct config_nodes *ret_nodes, struct config_problems *problems);
+
+/*
+ * config_rules.c: NODE, a list, and the nodes behind it up to END become the rules KEY. 0 (told, where they are wrong) or
+ * -ENOMEM.
+ */
+int config_rules_apply(struct config_report *report, const struct config_key *key, const struct config_node *node,
+                       const struct config_node *end, const struct config_origin *origin);
+int config_rules_format(const struct config_key *key, const struct config_rules *rules, struct buf *out);
+bool config_rules_equal(const struct config_rules *a, const struct config_rules *b);
+void config_rules_free(struct config_rules *rules);

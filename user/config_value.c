@@ -35,6 +35,7 @@ static const struct {
 	[CONFIG_DURATION] = { "duration", "a duration (such as 500ms, 10s, 5m, 1h)", duration_units, sizeof(uint64_t) },
 	[CONFIG_ENUM] = { "choice", "a choice", NULL, sizeof(int) },
 	[CONFIG_LIST] = { "list", "a list", NULL, sizeof(struct config_list) },
+	[CONFIG_RULES] = { "rules", "a list of rules", NULL, sizeof(struct config_rules) },
 };
 
 const char *config_type_name(enum config_type type)
@@ -63,6 +64,12 @@ static void number_format(uint64_t number, const struct unit *units, struct buf 
 	buf_appendf(out, "%llu%s", (unsigned long long)(number / units->factor), units->name);
 }
 
+static void expect_choice(const struct config_key *key, struct buf *out)
+{
+	for (const char *const *choice = key->choices; *choice; choice++)
+		buf_appendf(out, "%s%s", choice == key->choices ? "; try " : choice[1] ? ", " : " or ", *choice);
+}
+
 void config_expect(const struct config_key *key, struct buf *out)
 {
 	const struct unit *units = types[key->type].units;
@@ -70,13 +77,10 @@ void config_expect(const struct config_key *key, struct buf *out)
 		buf_appendf(out, "; try true or false (as in YAML 1.2; yes, no, on and off are only text)");
 	} else if (key->type == CONFIG_LIST) {
 		buf_appendf(out, "; try [a, b]");
+	} else if (key->type == CONFIG_RULES) {
+		buf_appendf(out, "; try [{match: \"a*\", action: %s}]", key->choices[0]);
 	} else if (key->type == CONFIG_ENUM) {
-		for (const char *const *choice = key->choices; *choice; choice++)
-			buf_appendf(out, "%s%s",
-			            choice == key->choices ? "; try "
-			            : choice[1]            ? ", "
-			                                   : " or ",
-			            *choice);
+		expect_choice(key, out);
 	} else if (units) {
 		buf_appendf(out, "; try %s (", key->fallback);
 		number_format(key->min, units, out);
@@ -133,7 +137,7 @@ static int set_number(const struct config_key *key, const char *text, uint64_t *
 	return -EINVAL;
 }
 
-static int set_choice(const struct config_key *key, const char *text, int *ret_choice, struct buf *reason)
+int config_choice_parse(const struct config_key *key, const char *text, int *ret_choice, struct buf *reason)
 {
 	for (int i = 0; key->choices[i]; i++) {
 		if (!strcmp(key->choices[i], text)) {
@@ -143,7 +147,7 @@ static int set_choice(const struct config_key *key, const char *text, int *ret_c
 	}
 	config_quote(text, reason);
 	buf_appendf(reason, " is not a choice");
-	config_expect(key, reason);
+	expect_choice(key, reason);
 	return -EINVAL;
 }
 
@@ -168,7 +172,7 @@ int config_text_check(const struct config_key *key, const char *text, struct buf
 		return -EINVAL;
 	}
 	for (const char *c = text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f) {
+		if (((unsigned char)*c < 0x20 || *c == 0x7f) && !(key->lines && strchr("\n\t", *c))) {
 			buf_appendf(reason, " has a control character");
 			return -EINVAL;
 		}
@@ -225,9 +229,11 @@ int config_value_parse(const struct config_key *key, const char *text, void *con
 	case CONFIG_DURATION:
 		return set_number(key, text, value, reason);
 	case CONFIG_ENUM:
-		return set_choice(key, text, value, reason);
+		return config_choice_parse(key, text, value, reason);
 	case CONFIG_LIST:
 		return set_list(key, text, value, reason);
+	case CONFIG_RULES: /* needs to tell where in the text something is wrong: config_apply does it */
+		break;
 	}
 	return -EINVAL;
 }
@@ -249,6 +255,8 @@ int config_format(const struct config_schema *schema, const struct config_key *k
 		return buf_appendf(out, "%s", key->choices[*(const int *)value]);
 	case CONFIG_LIST:
 		return config_list_format(value, out);
+	case CONFIG_RULES:
+		return config_rules_format(key, value, out);
 	}
 	return -EINVAL;
 }
@@ -258,6 +266,8 @@ bool config_equal(const struct config_schema *schema, const struct config_key *k
 	const void *left = member_const(key, a), *right = member_const(key, b);
 	if (key->type == CONFIG_STRING)
 		return !strcmp(*(char *const *)left, *(char *const *)right);
+	if (key->type == CONFIG_RULES)
+		return config_rules_equal(left, right);
 	if (key->type != CONFIG_LIST)
 		return !memcmp(left, right, types[key->type].size);
 
@@ -272,7 +282,8 @@ bool config_equal(const struct config_schema *schema, const struct config_key *k
 
 void config_swap(const struct config_schema *schema, const struct config_key *key, void *a, void *b)
 {
-	char left[sizeof(struct config_list)];
+	char left[sizeof(struct config_list) > sizeof(struct config_rules) ? sizeof(struct config_list)
+	                                                                   : sizeof(struct config_rules)];
 	size_t size = types[key->type].size;
 	memcpy(left, member(key, a), size);
 	memcpy(member(key, a), member(key, b), size);
@@ -285,6 +296,8 @@ void config_free(const struct config_schema *schema, void *config)
 		char **string = member(key, config);
 		if (key->type == CONFIG_LIST) {
 			config_list_free(member(key, config));
+		} else if (key->type == CONFIG_RULES) {
+			config_rules_free(member(key, config));
 		} else if (key->type == CONFIG_STRING) {
 			free(*string);
 			*string = NULL;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The file: libyaml's events as a flat sequence of dotted keys with line numbers. Knows nothing of the keys' meaning.
+/*
+ * YAML, a file or the value of one key: libyaml's events as a flat sequence of dotted keys with line numbers. Knows nothing
+ * of the keys' meaning.
  */
 #include <errno.h>
 #include <string.h>
@@ -8,7 +10,8 @@
 
 struct reader {
 	yaml_parser_t parser;
-	const char *file;
+	struct config_origin origin; /* of the text as a whole */
+	const char *key;             /* whose value the text is; NULL: a file */
 	struct config_nodes *nodes;
 	struct config_problems *problems;
 };
@@ -32,8 +35,9 @@ static unsigned line_of(const yaml_event_t *event)
 _printf_(4, 5) static int tell(const struct reader *reader, const yaml_event_t *event, const char *key,
                                const char *format, ...)
 {
-	struct config_origin origin = { CONFIG_FROM_FILE, .line = line_of(event), .text = reader->file };
+	struct config_origin origin = reader->origin;
 	va_list args;
+	origin.line = line_of(event);
 	va_start(args, format);
 	config_vproblem(reader->problems, &origin, key, format, args);
 	va_end(args);
@@ -45,10 +49,10 @@ static int syntax_error(struct reader *reader)
 	const yaml_parser_t *parser = &reader->parser;
 	if (parser->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
-	struct config_origin origin = { CONFIG_FROM_FILE, .text = reader->file };
+	struct config_origin origin = reader->origin;
 	if (parser->error != YAML_READER_ERROR)
 		origin.line = (unsigned)parser->problem_mark.line + 1;
-	config_problem(reader->problems, &origin, NULL, "this is not YAML: %s%s%s", parser->problem,
+	config_problem(reader->problems, &origin, reader->key, "this is not YAML: %s%s%s", parser->problem,
 	               parser->context ? " " : "", parser->context ? parser->context : "");
 	return -EINVAL;
 }
@@ -73,7 +77,7 @@ static bool is_repeated(const struct reader *reader, const char *key, const yaml
 {
 	for (size_t i = 0; i < reader->nodes->n; i++) {
 		const struct config_node *node = &reader->nodes->nodes[i];
-		if (node->kind != CONFIG_NODE_ITEM && !strcmp(node->key, key)) {
+		if (!config_node_is_within_list(node->kind) && !strcmp(node->key, key)) {
 			tell(reader, event, key, "was set before, on line %u; keep one", node->line);
 			return true;
 		}
@@ -84,14 +88,14 @@ static bool is_repeated(const struct reader *reader, const char *key, const yaml
 static int add_node(struct reader *reader, const yaml_event_t *event, const char *key, enum config_node_kind kind)
 {
 	struct config_nodes *nodes = reader->nodes;
-	bool has_text = kind == CONFIG_NODE_SCALAR || kind == CONFIG_NODE_ITEM;
+	bool has_text = kind == CONFIG_NODE_SCALAR || kind == CONFIG_NODE_ITEM || kind == CONFIG_NODE_FIELD;
 	if (nodes->n >= CONFIG_NODES_MAX)
 		return tell(reader, event, NULL, "more than %d keys and list items", CONFIG_NODES_MAX);
 	if (has_text && strlen((const char *)event->data.scalar.value) != event->data.scalar.length) {
 		tell(reader, event, key, "has a NUL character");
 		return 0;
 	}
-	if (kind != CONFIG_NODE_ITEM && is_repeated(reader, key, event))
+	if (!config_node_is_within_list(kind) && is_repeated(reader, key, event))
 		return 0;
 
 	_cleanup_(freep) char *key_copy = strdup(key);
@@ -131,6 +135,38 @@ static int skip_collection(struct reader *reader)
 	return 0;
 }
 
+/* A field NAME of an item of list KEY. */
+static int read_field(struct reader *reader, const char *key, const yaml_event_t *name)
+{
+	_cleanup_(yaml_event_delete) yaml_event_t value = { 0 };
+	int r = next_event(reader, &value);
+	if (r < 0)
+		return r;
+	if (name->type != YAML_SCALAR_EVENT)
+		return tell(reader, name, key, "the name of an item's field is a plain word");
+	if (value.type != YAML_SCALAR_EVENT) {
+		tell(reader, &value, key, "%.32s takes a text", name->data.scalar.value);
+		return value.type == YAML_ALIAS_EVENT ? 0 : skip_collection(reader);
+	}
+	refuse_decoration(reader, &value, key, value.data.scalar.anchor, value.data.scalar.tag);
+	return add_node(reader, &value, (const char *)name->data.scalar.value, CONFIG_NODE_FIELD);
+}
+
+/* An item of list KEY, begun by EVENT, that is a mapping: of texts, no deeper. */
+static int read_record(struct reader *reader, const char *key, const yaml_event_t *event)
+{
+	refuse_decoration(reader, event, key, event->data.mapping_start.anchor, event->data.mapping_start.tag);
+	int r = add_node(reader, event, key, CONFIG_NODE_RECORD);
+	while (r == 0) {
+		_cleanup_(yaml_event_delete) yaml_event_t name = { 0 };
+		r = next_event(reader, &name);
+		if (r < 0 || name.type == YAML_MAPPING_END_EVENT)
+			return r;
+		r = read_field(reader, key, &name);
+	}
+	return r;
+}
+
 static int read_list(struct reader *reader, const char *key)
 {
 	for (;;) {
@@ -138,8 +174,10 @@ static int read_list(struct reader *reader, const char *key)
 		int r = next_event(reader, &event);
 		if (r < 0 || event.type == YAML_SEQUENCE_END_EVENT)
 			return r;
-		if (event.type != YAML_SCALAR_EVENT) {
-			tell(reader, &event, key, "a list's items are texts; try [a, b]");
+		if (event.type == YAML_MAPPING_START_EVENT) {
+			r = read_record(reader, key, &event);
+		} else if (event.type != YAML_SCALAR_EVENT) {
+			tell(reader, &event, key, "an item is neither a text nor a mapping");
 			if (event.type != YAML_ALIAS_EVENT)
 				r = skip_collection(reader);
 		} else if (is_null(&event)) {
@@ -240,7 +278,7 @@ static int read_stream(struct reader *reader)
 		case YAML_DOCUMENT_END_EVENT:
 			break;
 		default:
-			r = read_root(reader, &event);
+			r = reader->key ? read_value(reader, &event, reader->key, 1) : read_root(reader, &event);
 			if (r < 0)
 				return r;
 		}
@@ -272,22 +310,33 @@ static int read_text(const char *file, struct buf *text, struct config_problems 
 	return 0;
 }
 
-int config_yaml_read(const char *file, struct config_nodes *ret_nodes, struct config_problems *problems)
+static int read_nodes(struct reader *reader, const char *text, size_t size, struct config_nodes *ret_nodes)
 {
-	_cleanup_(buf_free) struct buf text = BUF_INIT(CONFIG_FILE_MAX + 16384);
 	_cleanup_(config_nodes_free) struct config_nodes nodes = { 0 };
-	struct reader reader = { .file = file, .nodes = &nodes, .problems = problems };
-	int r = read_text(file, &text, problems);
-	if (r < 0)
-		return r;
-	if (!yaml_parser_initialize(&reader.parser))
+	reader->nodes = &nodes;
+	if (!yaml_parser_initialize(&reader->parser))
 		return -ENOMEM;
-	yaml_parser_set_input_string(&reader.parser, (const unsigned char *)buf_text(&text), text.size);
-	r = read_stream(&reader);
-	yaml_parser_delete(&reader.parser);
+	yaml_parser_set_input_string(&reader->parser, (const unsigned char *)text, size);
+	int r = read_stream(reader);
+	yaml_parser_delete(&reader->parser);
 	if (r < 0)
 		return r;
 	*ret_nodes = nodes;
 	nodes = (struct config_nodes) { 0 };
 	return 0;
+}
+
+int config_yaml_read(const char *file, struct config_nodes *ret_nodes, struct config_problems *problems)
+{
+	_cleanup_(buf_free) struct buf text = BUF_INIT(CONFIG_FILE_MAX + 16384);
+	struct reader reader = { .origin = { CONFIG_FROM_FILE, .text = file }, .problems = problems };
+	int r = read_text(file, &text, problems);
+	return r < 0 ? r : read_nodes(&reader, buf_text(&text), text.size, ret_nodes);
+}
+
+int config_yaml_read_value(const char *key, const char *text, const struct config_origin *origin,
+                           struct config_nodes *ret_nodes, struct config_problems *problems)
+{
+	struct reader reader = { .origin = *origin, .key = key, .problems = problems };
+	return read_nodes(&reader, text, strlen(text), ret_nodes);
 }

@@ -4,25 +4,18 @@
  * inode of its directory, is never given twice, and its path never changes: so what an entry knows stays true.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include "user/cgroup.h"
+#include "user/cgroup_tree.h"
 #include "user/identity.h"
 #include "user/pods.h"
 
 #define HASH_NONFATAL_OOM 1 /* without, uthash ends the process */
 #include <uthash.h>
 #include <utlist.h>
-
-#define TREE_DEPTH_MAX   32
-#define TREE_CGROUPS_MAX 65536 /* looked at in one pass */
 
 #define RETRY_FIRST_NS (250ULL * 1000000)
 /* The longest wait for names, and for a cgroup: one that a reading of the tree did not find is hardly ever still to
@@ -57,13 +50,6 @@ struct identity {
 	size_t n, max;
 	uint64_t read_ns; /* CLOCK_MONOTONIC; the tree is not read again before */
 	_Atomic uint64_t misses[IDENTITY_MISS_MAX];
-};
-
-struct walk {
-	struct identity *identity;
-	uint64_t wanted;
-	size_t n, size;
-	char path[PATH_MAX]; /* size bytes, and a NUL */
 };
 
 static uint64_t now_ns(void)
@@ -128,88 +114,29 @@ static void entry_wait(struct entry *entry, uint64_t now, uint64_t max_ns)
 	entry->retry_ns = now + entry->wait_ns;
 }
 
-static void walk_note(struct walk *walk, uint64_t id)
+/* What one reading of the tree is for. */
+struct reading {
+	struct identity *identity;
+	uint64_t wanted;
+};
+
+static void note_cgroup(uint64_t id, const char *path, void *data)
 {
-	struct entry *entry = entry_find(walk->identity, id);
+	const struct reading *reading = data;
+	struct entry *entry = entry_find(reading->identity, id);
 	if (!entry)
-		entry = entry_add(walk->identity, id, id == walk->wanted);
+		entry = entry_add(reading->identity, id, id == reading->wanted);
 	if (!entry || entry->kind != ENTRY_LOST)
 		return;
-	entry->kind = cgroup_path_parse(walk->size ? walk->path : "/", &entry->path) ? ENTRY_POD : ENTRY_HOST;
+	entry->kind = cgroup_path_parse(path, &entry->path) ? ENTRY_POD : ENTRY_HOST;
 	entry->retry_ns = entry->wait_ns = 0;
-}
-
-/* Reads what is below FD (taken) at walk->path. Cgroups that vanish under way, or cannot be opened, are left out. */
-static void walk_below(struct walk *walk, int fd, unsigned int depth)
-{
-	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
-	const struct dirent *child;
-
-	if (!dir) {
-		close(fd);
-		return;
-	}
-	while ((child = readdir(dir)) && walk->n < TREE_CGROUPS_MAX) {
-		size_t size = walk->size, name_size = strlen(child->d_name);
-		struct stat st;
-
-		if (child->d_type != DT_DIR || !strcmp(child->d_name, ".") || !strcmp(child->d_name, ".."))
-			continue;
-		if (size + name_size + 2 > sizeof(walk->path) ||
-		    fstatat(dirfd(dir), child->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		walk->path[size] = '/';
-		memcpy(walk->path + size + 1, child->d_name, name_size + 1);
-		walk->size += 1 + name_size;
-		walk->n++;
-		walk_note(walk, st.st_ino);
-
-		/* Two links: no directories below; most cgroups are such leaves, and opening them costs the most. */
-		int child_fd = -1;
-		if (st.st_nlink > 2 && depth < TREE_DEPTH_MAX)
-			child_fd = openat(dirfd(dir), child->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (child_fd >= 0)
-			walk_below(walk, child_fd, depth + 1);
-		walk->size = size;
-		walk->path[size] = '\0';
-	}
 }
 
 static void read_tree(struct identity *identity, uint64_t wanted)
 {
-	struct walk walk = { .identity = identity, .wanted = wanted };
-	struct stat st;
-
-	int fd = openat(identity->tree_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		walk_note(&walk, st.st_ino);
-	if (fd >= 0)
-		walk_below(&walk, fd, 1);
+	struct reading reading = { identity, wanted };
+	cgroup_tree_walk(identity->tree_fd, note_cgroup, &reading);
 	identity->read_ns = now_ns() + RETRY_FIRST_NS;
-}
-
-static bool is_cgroup2(int fd)
-{
-	struct statfs fs;
-	return fstatfs(fd, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
-
-static int open_tree(const char *root, int *ret_fd)
-{
-	_cleanup_(closep) int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ENOTSUP : -errno;
-	if (!is_cgroup2(fd)) {
-		int unified = openat(fd, "unified", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (unified < 0)
-			return errno == ENOENT ? -ENOTSUP : -errno;
-		close(fd);
-		fd = unified;
-	}
-	if (!is_cgroup2(fd))
-		return -ENOTSUP;
-	*ret_fd = TAKE_FD(fd);
-	return 0;
 }
 
 int identity_open(const struct identity_options *options, struct identity **ret_identity)
@@ -219,7 +146,7 @@ int identity_open(const struct identity_options *options, struct identity **ret_
 
 	if (!options->max_cgroups)
 		return -EINVAL;
-	int r = open_tree(options->cgroup_root, &fd);
+	int r = cgroup_tree_open(options->cgroup_root, &fd);
 	if (r < 0)
 		return r;
 	identity = calloc(1, sizeof(*identity));

@@ -148,7 +148,9 @@ static int post_set_http(struct post *post)
 	set(post->easy, PROTOCOLS_STR, "https");
 	set(post->easy, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	set(post->easy, FOLLOWLOCATION, 0L);
-	set(post->easy, PROXY, ""); /* not the environment's */
+	/* "" is none, or no host: not what the environment says. */
+	set(post->easy, PROXY, options->proxy);
+	set(post->easy, NOPROXY, options->no_proxy);
 	set(post->easy, POST, 1L);
 	return 0;
 }
@@ -224,9 +226,10 @@ int post_start(struct post *post, const struct buf *body, bool gzip)
 static void post_end(struct post *post, CURLcode code, struct post_result *ret_result)
 {
 	*ret_result = (struct post_result) { 0 };
-	long status = 0, verify_result = 0, os_error = 0;
+	long status = 0, connect_status = 0, verify_result = 0, os_error = 0;
 	curl_off_t sent = 0, retry_after = 0;
 	curl_easy_getinfo(post->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(post->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
 	curl_easy_getinfo(post->easy, CURLINFO_SSL_VERIFYRESULT, &verify_result);
 	curl_easy_getinfo(post->easy, CURLINFO_OS_ERRNO, &os_error);
 	curl_easy_getinfo(post->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
@@ -243,6 +246,7 @@ static void post_end(struct post *post, CURLcode code, struct post_result *ret_r
 		.verify_result = verify_result,
 		.tls_alert = post->tls_alert,
 		.os_error = os_error,
+		.proxy_status = connect_status,
 		.answer_too_long = post->answer_too_long,
 	};
 	advise_on_transfer(&failure, post->options, ret_result->error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP POSTs to the backend, one at a time, over a connection that is kept: HTTPS only, TLS 1.2 or later, the server's
- * name verified, no proxy, no redirect, nothing taken from the environment.
+ * name verified, no redirect, no proxy but the one in the options, nothing taken from the environment.
  */
 #pragma once
 

@@ -66,7 +66,7 @@ static int page_metrics(struct buf *out, void *data)
 		identity_misses(sensor->identity, misses);
 	struct metrics_extra extra = {
 		.flows_max = sensor->loader->maps.flows_max,
-		.instructions = sensor->loader->instructions,
+		.filter_instructions = sensor->loader->filter_instructions,
 		.enrich_misses = sensor->identity ? misses : NULL,
 	};
 	return metrics_format(&snapshot, &extra, out);
@@ -170,6 +170,7 @@ static void sensor_free(struct sensor *sensor)
 	readout_free(sensor->readout);
 	ifwatch_free(sensor->watch);
 	ifaces_free(sensor->ifaces);
+	sensor_namespaces_stop(sensor);
 	identity_free(sensor->identity);
 	ring_free(sensor->ring);
 	books_free(sensor->books);

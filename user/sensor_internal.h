@@ -8,6 +8,7 @@
 #include "user/identity.h"
 #include "user/ifaces.h"
 #include "user/ifwatch.h"
+#include "user/namespaces.h"
 #include "user/readout.h"
 #include "user/ring.h"
 #include "user/sensor.h"
@@ -31,8 +32,11 @@ struct sensor {
 	struct books *books;
 	struct queue *queue;
 	struct ring *ring;
-	uint64_t ring_position;    /* behind the last record received */
-	struct identity *identity; /* NULL: no cgroup v2 */
+	uint64_t ring_position;        /* behind the last record received */
+	struct identity *identity;     /* NULL: no cgroup v2 */
+	struct namespaces *namespaces; /* NULL: no rules */
+	struct event *namespaces_timer;
+	bool namespaces_full, namespaces_unknown; /* at the last scan; logged when it began */
 	struct ifaces *ifaces;
 	struct ifwatch *watch;
 	struct readout *readout;
@@ -72,6 +76,17 @@ void sensor_pass_step(evutil_socket_t fd, short what, void *data);
 int sensor_snapshot(struct sensor *sensor, struct snapshot *ret_snapshot);
 /* sensor_pass.c: answers a control request with the books as they are after the next pass. */
 void sensor_status(struct sensor *sensor, struct control_request *request);
+
+/*
+ * sensor_namespaces.c: the kernel's verdicts follow RULES from now on, new pods' too; none: nothing is kept of them. 0 or
+ * -errno, logged.
+ */
+int sensor_namespaces_apply(struct sensor *sensor, const struct config_rules *rules);
+/* sensor_namespaces.c: the end of it. */
+void sensor_namespaces_stop(struct sensor *sensor);
+
+/* sensor_start.c: logs where the filter matches nothing whatever comes. */
+void sensor_tell_filter(const struct sensor *sensor);
 
 /* sensor_reload.c: SIGHUP. */
 void sensor_reload(struct sensor *sensor);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
+#include "user/filter.h"
 #include "user/sensor_internal.h"
+
+#define VALUE_MAX (FILTER_TEXT_MAX + 1) /* of a key, as text; the longest is the filter */
 
 /* True: the value differs in the configuration that was read now. */
 static bool differs(const struct settings *a, const struct settings *b, const char *prefix)
@@ -29,7 +32,7 @@ static void report_changes(const struct settings *running, const struct settings
 {
 	for (size_t i = 0; i < settings_schema.n_keys; i++) {
 		const struct config_key *key = &settings_schema.keys[i];
-		_cleanup_(buf_free) struct buf before = BUF_INIT(4096), after = BUF_INIT(4096);
+		_cleanup_(buf_free) struct buf before = BUF_INIT(VALUE_MAX), after = BUF_INIT(VALUE_MAX);
 		if (!key->live || config_equal(&settings_schema, key, running, fresh))
 			continue;
 		config_format(&settings_schema, key, running, &before);
@@ -39,11 +42,19 @@ static void report_changes(const struct settings *running, const struct settings
 	}
 }
 
+/* The programs ask for verdicts from when there are rules until there are none. */
+static bool rules_begin_or_end(const struct settings *a, const struct settings *b)
+{
+	return !a->namespaces.n != !b->namespaces.n;
+}
+
 /* The programs first, since they may refuse; 0: everything that is live has been applied. */
 static int apply(struct sensor *sensor, const struct settings *fresh)
 {
-	int r = 0;
-	if (differs(&sensor->settings, fresh, "packets.")) {
+	int r = fresh->namespaces.n ? sensor_namespaces_apply(sensor, &fresh->namespaces) : 0;
+	if (r < 0)
+		return r;
+	if (differs(&sensor->settings, fresh, "packets.") || rules_begin_or_end(&sensor->settings, fresh)) {
 		struct loader_options options = sensor_loader_options(fresh);
 		options.flows_max = sensor->loader->maps.flows_max;
 		options.ring_bytes = sensor->loader->maps.ring_bytes;
@@ -54,7 +65,18 @@ static int apply(struct sensor *sensor, const struct settings *fresh)
 			          "error", LOG_ERRNO(r), "libbpf", loader_messages());
 			return r;
 		}
+	} else if (differs(&sensor->settings, fresh, "filter")) {
+		r = loader_set_filter(sensor->loader, fresh->filter);
+		if (r < 0) {
+			log_error("the new filter could not be loaded, keeping the old one", "error", LOG_ERRNO(r),
+			          "libbpf", loader_messages());
+			return r;
+		}
 	}
+	if (differs(&sensor->settings, fresh, "filter"))
+		sensor_tell_filter(sensor);
+	if (!fresh->namespaces.n)
+		sensor_namespaces_stop(sensor);
 	if (differs(&sensor->settings, fresh, "interfaces.")) {
 		r = ifaces_select(sensor->ifaces, &fresh->interfaces.include, &fresh->interfaces.exclude);
 		if (r < 0) {
@@ -89,6 +111,8 @@ void sensor_reload(struct sensor *sensor)
 			if (settings_schema.keys[i].live)
 				config_swap(&settings_schema, &settings_schema.keys[i], &sensor->settings, &fresh);
 		log_setup((enum log_level)sensor->settings.log.level, (enum log_format)sensor->settings.log.format);
+	} else {
+		sensor_namespaces_apply(sensor, &sensor->settings.namespaces);
 	}
 	/* Even where nothing changed in the file: certificates may have changed on disk. */
 	struct ship_options options = sensor_ship_options(sensor, &sensor->settings);

@@ -19,14 +19,20 @@ struct loader_options sensor_loader_options(const struct settings *settings)
 {
 	struct loader_options options = {
 		.bpffs = settings->bpffs,
+		.filter = settings->filter,
 		.flows_max = (uint32_t)settings->flows.max,
 		.ring_bytes = (uint32_t)settings->ring.bytes,
 		.config = {
 			.idle_timeout_ns = settings->flows.idle_timeout,
-			.head_bytes = settings->packets.enabled ? (uint32_t)settings->packets.head_bytes : 0,
+			.samples = settings->packets.enabled,
+			.head_bytes = (uint32_t)settings->packets.head_bytes,
 			.snaplen = (uint32_t)settings->packets.snaplen,
+			.one_in = (uint32_t)settings->packets.one_in,
+			.max_rate = (uint32_t)settings->packets.max_rate,
 			.wake_bytes = (uint32_t)(settings->ring.bytes / 8),
+			.namespaces = settings->namespaces.n > 0,
 			.coarse_clock = feature_available(FEATURE_COARSE_CLOCK),
+			.conntrack = feature_available(FEATURE_CONNTRACK),
 		},
 	};
 	/* The same all through one boot, and another after it. */
@@ -60,6 +66,8 @@ struct ship_options sensor_ship_options(struct sensor *sensor, const struct sett
 		.cert = settings->backend.cert,
 		.key = settings->backend.key,
 		.gzip = settings->backend.compression == COMPRESSION_GZIP,
+		.proxy = settings->backend.proxy,
+		.no_proxy = settings->backend.no_proxy,
 		.timeout_ns = settings->backend.timeout,
 		.batch_records = settings->batch.records,
 		.batch_bytes = settings->batch.bytes,
@@ -147,6 +155,13 @@ int sensor_take_bpffs(struct sensor *sensor)
 	return r;
 }
 
+void sensor_tell_filter(const struct sensor *sensor)
+{
+	if (*sensor->loader->filter_refused)
+		log_info("the filter makes no sense on interfaces without link header, nothing matches there",
+		         "libpcap", sensor->loader->filter_refused);
+}
+
 static int open_kernel(struct sensor *sensor)
 {
 	struct loader_options options = sensor_loader_options(&sensor->settings);
@@ -156,6 +171,7 @@ static int open_kernel(struct sensor *sensor)
 		          LOG_ERRNO(r), "libbpf", loader_messages());
 		return r;
 	}
+	sensor_tell_filter(sensor);
 	r = books_open(sensor->loader->maps.books, &sensor->books);
 	if (r == 0)
 		r = ring_open(sensor->loader->maps.ring, sensor->loader->maps.ring_bytes, &sensor->ring);
@@ -182,6 +198,11 @@ static int open_identity(struct sensor *sensor)
 		log_error("the cgroup tree cannot be read", "node.cgroup_root", options.cgroup_root, "error",
 		          LOG_ERRNO(r));
 	return r;
+}
+
+static int open_namespaces(struct sensor *sensor)
+{
+	return sensor_namespaces_apply(sensor, &sensor->settings.namespaces);
 }
 
 static int open_interfaces(struct sensor *sensor)
@@ -247,7 +268,8 @@ static int open_readout(struct sensor *sensor)
 
 int sensor_open(struct sensor *sensor)
 {
-	int (*const steps[])(struct sensor *) = { open_kernel, open_identity, open_delivery, open_interfaces };
+	int (*const steps[])(struct sensor *) = { open_kernel, open_identity, open_namespaces, open_delivery,
+		                                  open_interfaces };
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](sensor);
 		if (r < 0)

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "user/session.h"
 
-#define TEXTS 7
+#define TEXTS 9
 
 /* Where OPTIONS hold texts. */
 static void find_texts(struct ship_options *options, const char **ret_texts[static TEXTS])
@@ -13,6 +13,8 @@ static void find_texts(struct ship_options *options, const char **ret_texts[stat
 		&options->ca,
 		&options->cert,
 		&options->key,
+		&options->proxy,
+		&options->no_proxy,
 		&options->resource.service_version,
 		&options->resource.host_name,
 		&options->resource.node_name,

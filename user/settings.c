@@ -7,6 +7,7 @@
 #include <regex.h>
 #include <string.h>
 #include <sys/un.h>
+#include "user/filter.h"
 #include "user/listen.h"
 #include "user/settings.h"
 
@@ -140,6 +141,47 @@ static int check_url(const char *value, struct buf *error)
 	return -EINVAL;
 }
 
+/* Compiles for Ethernet: what libpcap refuses for raw IP alone matches nothing there. */
+static int check_filter(const char *value, struct buf *error)
+{
+	_cleanup_(classic_free) struct classic_program program = { 0 };
+	_cleanup_(buf_free) struct buf reason = BUF_INIT(4096);
+	if (filter_is_empty(value))
+		return 0;
+	int r = filter_compile(value, LINK_ETHERNET, &program, &reason);
+	if (r < 0)
+		buf_appendf(error, "is not a capture filter: %s", r == -EINVAL ? buf_text(&reason) : "out of memory");
+	return r < 0 ? -EINVAL : 0;
+}
+
+static int check_proxy(const char *value, struct buf *error)
+{
+	static const char scheme[] = "http://";
+	const char *authority = value + strlen(scheme);
+	if (!*value)
+		return 0;
+	if (!strncmp(value, scheme, strlen(scheme)) && strchr(authority, '@')) {
+		buf_appendf(error, "must not hold a user or a password: a proxy that asks for them is not supported");
+		return -EINVAL;
+	}
+	/* libcurl's default port for a proxy, 1080, is hardly ever meant. */
+	const char *port = strrchr(value, ':');
+	if (!strncmp(value, scheme, strlen(scheme)) && is_authority(authority, strlen(authority)) &&
+	    port > value + strlen("http:") && port[1] && !strchr(port, ']'))
+		return 0;
+	buf_appendf(error, "must be http://host:port; what goes through the proxy is TLS up to the backend");
+	return -EINVAL;
+}
+
+static int check_glob(const char *value, struct buf *error)
+{
+	if (*value)
+		return 0;
+	buf_appendf(error, "matches no namespace; write \"*\" for all");
+	return -EINVAL;
+}
+
+static const char *const namespace_actions[] = { [NAMESPACE_ALLOW] = "allow", [NAMESPACE_DENY] = "deny", NULL };
 static const char *const compressions[] = { [COMPRESSION_NONE] = "none", [COMPRESSION_GZIP] = "gzip", NULL };
 static const char *const levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL
@@ -155,6 +197,10 @@ static const struct config_key keys[] = {
 	{ KEY(interfaces.exclude, LIST), "", .max = 255, .check = check_regex, .live = true,
 	  .help = "interfaces to leave alone, extended regular expressions; wins over include" },
 	{ KEY(interfaces.hotplug, BOOL), "true", .live = true, .help = "watch interfaces that appear later too" },
+	{ KEY(namespaces, RULES), "", .max = 255, .choices = namespace_actions, .check = check_glob, .live = true,
+	  .help = "which Kubernetes namespaces are observed, the first rule that matches; none matches: allow" },
+	{ KEY(filter, STRING), "", .max = FILTER_TEXT_MAX, .check = check_filter, .lines = true, .live = true,
+	  .help = "observe only packets that match this expression, pcap-filter(7); empty: all" },
 	{ KEY(flows.max, COUNT), "262144", 16, 16777216, .help = "flows the kernel's table holds" },
 	{ KEY(flows.interval, DURATION), "10s", 100 * MS, H, .help = "time between two readings of the flow table" },
 	{ KEY(flows.active_timeout, DURATION), "60s", 100 * MS, 24 * H,
@@ -165,6 +211,10 @@ static const struct config_key keys[] = {
 	{ KEY(packets.head_bytes, BYTES), "1024", 0, 16 * MIB, .live = true,
 	  .help = "sample each direction of a flow until it sent so many bytes" },
 	{ KEY(packets.snaplen, BYTES), "256", 64, 9216, .live = true, .help = "bytes kept of a sampled packet" },
+	{ KEY(packets.one_in, COUNT), "0", 0, 1000000000, .live = true,
+	  .help = "sample one in so many of all other packets, by chance; 0: none" },
+	{ KEY(packets.max_rate, COUNT), "10000", 0, 1000000, .live = true,
+	  .help = "samples per second and CPU, with a fair share for each pod; 0: no bound" },
 	{ KEY(ring.bytes, BYTES), "16MiB", 64 * KIB, GIB, .help = "ring buffer from kernel to sensor; a power of two" },
 	{ KEY(backend.url, STRING), "", .max = 1024, .check = check_url,
 	  .help = "https://host[:port][/path] of an OTLP/HTTP receiver; empty: records are dropped, counted" },
@@ -174,6 +224,10 @@ static const struct config_key keys[] = {
 	  .help = "file (PEM) of the client certificate" },
 	{ KEY(backend.key, STRING), "", .max = 4095, .check = check_optional_path, .live = true,
 	  .help = "file (PEM) of the client certificate's private key" },
+	{ KEY(backend.proxy, STRING), "", .max = 1024, .check = check_proxy, .live = true,
+	  .help = "http://host:port of a proxy that the backend is reached through (CONNECT); empty: none" },
+	{ KEY(backend.no_proxy, STRING), "", .max = 1024, .live = true,
+	  .help = "hosts, domains and networks reached without the proxy, separated by commas; *: all" },
 	{ KEY(backend.compression, ENUM), "gzip", .choices = compressions, .help = "of what is sent" },
 	{ KEY(backend.timeout, DURATION), "10s", 100 * MS, 5 * MIN, .live = true,
 	  .help = "longest wait for an answer, connecting included" },

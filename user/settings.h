@@ -5,6 +5,7 @@
 #include "user/config.h"
 #include "user/log.h"
 
+enum namespace_action { NAMESPACE_ALLOW, NAMESPACE_DENY };
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP };
 
 struct settings {
@@ -13,6 +14,8 @@ struct settings {
 			exclude; /* extended regular expressions (POSIX), anchored at both ends; exclude wins */
 		bool hotplug;
 	} interfaces;
+	struct config_rules namespaces; /* globs of Kubernetes namespaces, enum namespace_action; no match: allow */
+	char *filter; /* pcap-filter(7); "" or white space: none */
 	struct {
 		uint64_t max;
 		uint64_t interval, active_timeout, idle_timeout;
@@ -20,12 +23,16 @@ struct settings {
 	struct {
 		bool enabled;
 		uint64_t head_bytes, snaplen;
+		uint64_t one_in;   /* 0: none by chance */
+		uint64_t max_rate; /* samples per second and CPU; 0: no bound */
 	} packets;
 	struct {
 		uint64_t bytes; /* a power of two, multiple of the page size */
 	} ring;
 	struct {
 		char *url, *ca, *cert, *key;
+		char *proxy;    /* "http://host:port"; "": none */
+		char *no_proxy; /* hosts that are reached without it, as libcurl's CURLOPT_NOPROXY takes them */
 		int compression; /* enum compression */
 		uint64_t timeout;
 	} backend;

@@ -16,6 +16,7 @@ struct ship_options {
 	 * connection is used for longer than ten minutes.
 	 */
 	const char *ca, *cert, *key;
+	const char *proxy, *no_proxy; /* "http://host:port", "": none; the hosts that are reached without it */
 	bool gzip;
 	uint64_t timeout_ns; /* of one request, connecting included */
 	/*

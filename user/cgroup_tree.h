@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the tree of cgroups: ids and paths. */
+#pragma once
+
+#include <stdint.h>
+
+/*
+ * Opens the cgroup v2 tree at ROOT, or in its directory "unified" where v1 hierarchies are beside it (hybrid). 0 or -errno:
+ * -ENOTSUP where there is none.
+ */
+int cgroup_tree_open(const char *root, int *ret_fd);
+
+/* ID: what the kernel's hooks give, the inode of the directory. PATH: from the root on, "/" for the root itself. */
+typedef void (*cgroup_visit)(uint64_t id, const char *path, void *data);
+
+/*
+ * Calls VISIT for each cgroup of the tree, parents before their children. Those that vanish under way, or cannot be opened,
+ * are left out, and so is what exceeds 65,536 cgroups or 32 levels.
+ */
+void cgroup_tree_walk(int tree_fd, cgroup_visit visit, void *data);
