@@ -17,7 +17,7 @@ static struct harness *open_with(uint32_t head_bytes, uint32_t snaplen, uint32_t
 {
 	const struct harness_options options = {
 		.ring_bytes = ring_bytes,
-		.config = { .head_bytes = head_bytes, .snaplen = snaplen },
+		.config = { .samples = 1, .head_bytes = head_bytes, .snaplen = snaplen },
 	};
 	return harness_open(&options);
 }
@@ -70,10 +70,24 @@ static void test_no_samples(void **state)
 {
 	_cleanup_(harness_freep) struct harness *harness = open_with(0, 96, 0);
 
-	STORY(harness, { "no head, no samples",
+	STORY(harness, { "no head, and no other reason",
 	                 QUERY,
 	                 VERDICT_OBSERVED,
 	                 { "udp 10.0.0.1:40000 (1 50) -> 10.0.0.2:443 (0 0)" } });
+}
+
+/* packets.enabled: false. */
+static void test_disabled(void **state)
+{
+	const struct harness_options options = {
+		.config = { .head_bytes = 1000, .one_in = 1, .snaplen = 96 },
+	};
+	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
+
+	STORY(harness, { "a SYN within the head, and every packet by chance",
+	                 PKT(ETH, IP4(), TCP(.flags = TH_SYN)),
+	                 VERDICT_OBSERVED,
+	                 { "tcp 10.0.0.1:40000 (1 40 S) -> 10.0.0.2:443 (0 0)" } });
 }
 
 /* A packet without an entry is a record already, and has no flow that a sample could belong to. */
@@ -81,7 +95,7 @@ static void test_table_full(void **state)
 {
 	const struct harness_options options = {
 		.flows_max = 1,
-		.config = { .head_bytes = 1000, .snaplen = 96 },
+		.config = { .samples = 1, .head_bytes = 1000, .snaplen = 96 },
 	};
 	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
 
@@ -248,9 +262,9 @@ static void test_ring_full(void **state)
 	static const struct row row = { "there is room again",
 		                        QUERY,
 		                        VERDICT_OBSERVED,
-		                        { "udp 10.0.0.1:40000 (24 1200) -> 10.0.0.2:443 (0 0)" },
+		                        { "udp 10.0.0.1:40000 (23 1150) -> 10.0.0.2:443 (0 0)" },
 		                        .samples = 1 };
-	assert_int_equal(room, 20);
+	assert_int_equal(room, 19);
 	row_run(harness, &row);
 }
 
@@ -261,13 +275,17 @@ static bool is_woken(int epoll, int timeout_ms)
 	return epoll_wait(epoll, &event, 1, timeout_ms) > 0;
 }
 
-/* One wake-up when the fill crosses wake_bytes, none below it and none above. */
-static void test_wake(void **state)
+/* One wake-up when the fill crosses a multiple of wake_bytes and none in between, whatever the records' size. */
+static void check_wake(uint16_t frame_size, uint32_t room)
 {
-	static const struct layer packet[LAYERS_MAX] = QUERY;
-	const uint32_t record = BPF_RINGBUF_HDR_SZ + sizeof(struct packet_event) + 96;
+	const struct layer packet[LAYERS_MAX] = PKT(ETH, IP4(), UDP(), BYTES((uint16_t)(frame_size - 42)));
+	const uint32_t record = BPF_RINGBUF_HDR_SZ + (uint32_t)sizeof(struct packet_event) + room;
+	uint32_t wake_bytes = 1;
+	while (wake_bytes < 2 * record)
+		wake_bytes *= 2;
 	const struct harness_options options = {
-		.config = { .head_bytes = 1000000, .snaplen = 96, .wake_bytes = 3 * record },
+		.ring_bytes = 1 << 20,
+		.config = { .samples = 1, .head_bytes = 1 << 20, .snaplen = 9216, .wake_bytes = wake_bytes },
 	};
 	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
 	_cleanup_(closep) int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -277,13 +295,22 @@ static void test_wake(void **state)
 	packet_build(packet, &frame);
 	assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, harness_map(harness, "ring"), &event), 0);
 	for (unsigned round = 0; round < 2; round++) {
-		for (unsigned i = 1; i <= 5; i++) {
+		for (unsigned i = 1; i <= 8; i++) {
+			bool crosses = i * record / wake_bytes > (i - 1) * record / wake_bytes;
 			assert_int_equal(program_run(harness->entry[POD_IN], &frame, &(struct delivery) { 0 }), -1);
-			assert_int_equal(is_woken(epoll, i == 3 ? 5000 : 0), i == 3);
+			assert_int_equal(is_woken(epoll, crosses ? 5000 : 0), crosses);
 		}
 		harness_drain(harness);
-		assert_int_equal(harness->n_records, 5);
+		assert_int_equal(harness->n_records, 8);
 	}
+}
+
+static void test_wake(void **state)
+{
+	check_wake(60, 96);
+	check_wake(200, 256);
+	check_wake(1500, 1536);
+	check_wake(3000, 9216);
 }
 
 int main(void)
@@ -291,7 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_head),      cmocka_unit_test(test_no_samples), cmocka_unit_test(test_table_full),
 		cmocka_unit_test(test_snaplen),   cmocka_unit_test(test_fields),     cmocka_unit_test(test_twin),
-		cmocka_unit_test(test_ring_full), cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_ring_full), cmocka_unit_test(test_wake),       cmocka_unit_test(test_disabled),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ static struct harness *open_harness(void)
 {
 	const struct harness_options options = {
 		.ring_bytes = RING_BYTES,
-		.config = { .head_bytes = 1000000, .snaplen = 96 },
+		.config = { .samples = 1, .head_bytes = 1000000, .snaplen = 96 },
 	};
 	return harness_open(&options);
 }

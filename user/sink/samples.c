@@ -149,6 +149,15 @@ static void put_pod(struct buf *comment, const struct record_view *view, const c
 		buf_appendf(comment, " (%.*s)", NAME_MAX_BYTES, container);
 }
 
+/* "sampled: http", behind the pods; nothing from senders that do not say why. */
+static void put_reason(struct buf *comment, const struct record_view *view)
+{
+	const char *reason = text_of(view, "sonde.packet.reason");
+
+	if (*reason)
+		buf_appendf(comment, "%ssampled: %.*s", comment->size ? "  " : "", NAME_MAX_BYTES, reason);
+}
+
 static enum pcapng_direction direction_of(const struct record_view *view)
 {
 	const char *direction = text_of(view, "network.io.direction");
@@ -206,6 +215,7 @@ int samples_put(struct samples *samples, const struct record_view *view, struct 
 	buf_reset(&samples->comment);
 	put_pod(&samples->comment, view, "source");
 	put_pod(&samples->comment, view, "destination");
+	put_reason(&samples->comment, view);
 	packet.comment = buf_text(&samples->comment);
 	return pcapng_put_packet(out, &packet);
 }
