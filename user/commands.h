@@ -9,10 +9,13 @@
 struct command_line {
 	struct config_input input;
 	bool json;
+	char *const *files; /* what follows the options */
+	size_t n_files;
 };
 
 int command_run(const struct command_line *line);
 int command_check(const struct command_line *line);
+int command_replay(const struct command_line *line);
 int command_status(const struct command_line *line);
 int command_detach(const struct command_line *line);
 

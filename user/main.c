@@ -8,7 +8,7 @@
 
 #define SETS_MAX 256
 
-enum { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_WITHOUT = 4 };
+enum { TAKES_CONFIG = 1, TAKES_JSON = 2, TAKES_WITHOUT = 4, TAKES_FILES = 8 };
 
 static int command_version(const struct command_line *line)
 {
@@ -29,6 +29,10 @@ static const struct command {
 	{ "check", "[--json] [-c FILE] [--set key=value]...",
 	  "can it run here: kernel, capabilities, configuration, backend", "sonde check -c /etc/sonde/sonde.yaml",
 	  command_check, TAKES_CONFIG | TAKES_JSON | TAKES_WITHOUT },
+	{ "replay", "[--json] [-c FILE] [--set key=value]... PCAP...",
+	  "capture files through the programs: verdicts, samples and flows they would give",
+	  "sonde replay --set 'filter=tcp port 443' capture.pcapng", command_replay,
+	  TAKES_CONFIG | TAKES_JSON | TAKES_FILES },
 	{ "detach", "[-c FILE] [--set key=value]...",
 	  "remove every program, link, filter and pin of a sensor that is gone", "sonde detach", command_detach,
 	  TAKES_CONFIG },
@@ -84,7 +88,7 @@ static int run_command(const struct command *command, int argc, char **argv)
 	int option;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "+:c:h", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, ":c:h", options, NULL)) >= 0) {
 		int needs = option == 'c' || option == 's' ? TAKES_CONFIG : option == 'j' ? TAKES_JSON : TAKES_WITHOUT;
 		if (option == 'h') {
 			print_help(command);
@@ -107,7 +111,9 @@ static int run_command(const struct command *command, int argc, char **argv)
 		else
 			feature_disable(feature_find(optarg));
 	}
-	if (optind < argc)
+	line.files = argv + optind;
+	line.n_files = (size_t)(argc - optind);
+	if (optind < argc && !(command->takes & TAKES_FILES))
 		return usage_error(command, "unexpected argument", argv[optind]);
 	return command->run(&line);
 }
