@@ -362,7 +362,7 @@ def tshark(name, *fields):
 def test_packets(sink):
     pods = {"source.k8s.namespace.name": "shop", "source.k8s.pod.name": "web-1", "source.k8s.container.name": "nginx",
             "destination.k8s.namespace.name": "db", "destination.k8s.pod.name": "pg-0",
-            "destination.k8s.container.name": "postgres"}
+            "destination.k8s.container.name": "postgres", "sonde.packet.reason": "http"}
     sink.post(batch("p", 1, [packet(0, **pods), packet(1, **{"network.io.direction": "transmit",
                                                              "network.interface.name": "veth1"})]))
     sink.post(batch("p", 2, [packet(2, link="raw_ip", **{"network.interface.name": "tun0"}), packet(3)]))
@@ -371,7 +371,7 @@ def test_packets(sink):
                   "frame.cap_len", "frame.time_epoch", "frame.packet_flags_direction", "frame.comment", "ip.src",
                   "frame.interface_id", "frame.encap_type")
     length, ip_length = str(len(FRAME)), str(len(FRAME) - 14)
-    comment = "source: shop/web-1 (nginx)  destination: db/pg-0 (postgres)"
+    comment = "source: shop/web-1 (nginx)  destination: db/pg-0 (postgres)  sampled: http"
     expected = [
         ["eth0", "node-a", "1514", length, "1767323045.123456789", "0x00000001", comment, "192.168.0.1", "0", "1"],
         ["veth1", "node-a", "1514", length, "1767323045.123456790", "0x00000002", "", "192.168.0.1", "1", "1"],

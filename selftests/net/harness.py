@@ -143,10 +143,11 @@ class Stage:
         self._config.write(**values)
         return self._config
 
-    def sensor(self, *args, **values):
+    def sensor(self, *args, hosts=None, **values):
         """Ready, in the namespace "host"."""
         config = self.config(**values)
-        sensor = self._started(Sensor(self.run.binary("sonde"), self.host, config, *args)).wait_ready()
+        sensor = self._started(Sensor(self.run.binary("sonde"), self.host, config, *args,
+                                      hosts=hosts)).wait_ready()
         self.note_objects()
         return sensor
 

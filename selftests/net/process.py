@@ -164,9 +164,11 @@ class Sink(Process):
 class Sensor(Process):
     """A running `sonde run` with a configuration file of its own, and its ways to be asked."""
 
-    def __init__(self, binary, namespace, config, *args):
+    def __init__(self, binary, namespace, config, *args, hosts=None):
+        """HOSTS: a file that it sees as /etc/hosts."""
         self.binary, self.namespace, self.config = binary, namespace, config
-        super().__init__("sensor", namespace, [binary, "run", "-c", config.path, *args])
+        inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts] if hosts else []
+        super().__init__("sensor", namespace, [*inside, binary, "run", "-c", config.path, *args])
 
     def wait_ready(self):
         self.wait_log("msg=watching")
@@ -231,7 +233,7 @@ class Config:
 class Pki:
     """Certificates, made once and shared by all tests: a CA with server and client; an expired client; a foreign CA."""
 
-    NAMES = "localhost,127.0.0.1,::1,10.8.0.2,fd08::2"
+    NAMES = "localhost,backend.test,127.0.0.1,::1,10.8.0.2,fd08::2"
 
     def __init__(self, directory):
         self.dir, self.foreign = directory + "/pki", directory + "/foreign-pki"
