@@ -60,7 +60,7 @@ enum program_slot {
 	PROGRAM_ETHERNET = LINK_ETHERNET,
 	PROGRAM_RAW_IP = LINK_RAW_IP,
 	PROGRAM_MAIN,
-	PROGRAM_FILTERED, /* counts what the filter rejects and the entry could not count */
+	PROGRAM_FILTERED,  /* counts what the filter rejects and the entry could not count */
 	PROGRAM_CONNTRACK, /* what the main program ends with for a new flow: bpf/conntrack.bpf.c; may be empty */
 	PROGRAM_MAX,
 };

@@ -93,8 +93,9 @@ void advise_on_transfer(const struct transfer_failure *failure, const struct shi
 		return;
 	}
 	if (failure->code == CURLE_COULDNT_CONNECT && *options->proxy)
-		return advise(ret_text, "no connection to the proxy, or to a backend that backend.no_proxy names: check "
-		                        "backend.proxy, routes and firewalls in between");
+		return advise(ret_text,
+		              "no connection to the proxy, or to a backend that backend.no_proxy names: check "
+		              "backend.proxy, routes and firewalls in between");
 	if (failure->code == CURLE_COULDNT_CONNECT && failure->os_error == ECONNREFUSED)
 		return advise(ret_text,
 		              "the backend refuses connections: check that it runs, and the port in backend.url");

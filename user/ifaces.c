@@ -334,20 +334,3 @@ void ifaces_free(struct ifaces *ifaces)
 	free(ifaces->cpu_stats);
 	free(ifaces);
 }
-
-size_t ifaces_attached(const struct ifaces *ifaces)
-{
-	return HASH_CNT(by_id, ifaces->by_id);
-}
-
-const char *ifaces_name(const struct ifaces *ifaces, uint32_t iface_id)
-{
-	struct iface *iface;
-	HASH_FIND(by_id, ifaces->by_id, &iface_id, sizeof(iface_id), iface);
-	if (iface)
-		return iface->info.name;
-	for (size_t i = 0; i < DEPARTED_NAMES; i++)
-		if (ifaces->departed[i].id == iface_id)
-			return ifaces->departed[i].name;
-	return "";
-}

@@ -126,3 +126,20 @@ uint64_t ifaces_run_ns(const struct ifaces *ifaces)
 			sum += program_run_ns(iface->programs[direction]);
 	return sum;
 }
+
+size_t ifaces_attached(const struct ifaces *ifaces)
+{
+	return HASH_CNT(by_id, ifaces->by_id);
+}
+
+const char *ifaces_name(const struct ifaces *ifaces, uint32_t iface_id)
+{
+	struct iface *iface;
+	HASH_FIND(by_id, ifaces->by_id, &iface_id, sizeof(iface_id), iface);
+	if (iface)
+		return iface->info.name;
+	for (size_t i = 0; i < DEPARTED_NAMES; i++)
+		if (ifaces->departed[i].id == iface_id)
+			return ifaces->departed[i].name;
+	return "";
+}

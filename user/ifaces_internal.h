@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The registry of interfaces, shared by ifaces.c (which there are), iface_hooks.c and ifaces_account.c (what they counted). */
+/* The registry of interfaces, shared by ifaces.c (which there are), iface_hooks.c and ifaces_account.c (their names, and what they counted). */
 #pragma once
 
 #include <uthash.h>

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <bpf/bpf.h>
@@ -14,38 +13,8 @@
 #include "user/conntrack.h"
 #include "user/loader.h"
 #include "user/loader_filter.h"
+#include "user/loader_messages.h"
 #include "user/pins.h"
-
-static char messages[4096];
-
-/* Keeps the end of what is printed: that is where the verifier gives its reason. */
-static void keep_end(const char *text)
-{
-	size_t used = strlen(messages), size = strlen(text), room = sizeof(messages) - 1;
-	if (size > room) {
-		text += size - room;
-		size = room;
-	}
-	if (used + size > room) {
-		size_t excess = used + size - room;
-		memmove(messages, messages + excess, used - excess);
-		used -= excess;
-	}
-	memcpy(messages + used, text, size + 1);
-}
-
-static int keep_message(enum libbpf_print_level level, const char *format, va_list args)
-{
-	_cleanup_(freep) char *text = NULL;
-	if (level != LIBBPF_DEBUG && vasprintf(&text, format, args) > 0)
-		keep_end(text);
-	return 0;
-}
-
-const char *loader_messages(void)
-{
-	return messages;
-}
 
 /* FNV-1a: names a directory, protects nothing. */
 static uint64_t hash_add(uint64_t hash, const void *data, size_t size)
@@ -106,8 +75,8 @@ static int unset_pin_paths(struct sensor_bpf *skeleton)
 
 static struct sensor_bpf *skeleton_open(const struct loader_options *options)
 {
-	messages[0] = '\0';
-	libbpf_set_print(keep_message);
+	loader_messages_clear();
+	libbpf_set_print(loader_messages_print);
 	struct sensor_bpf *skeleton = sensor_bpf__open();
 	if (!skeleton)
 		return NULL;
@@ -146,10 +115,10 @@ static int load_filter(const struct sensor_bpf *skeleton, const char *expression
 {
 	const struct filter_maps maps = { bpf_map__fd(skeleton->maps.filters), bpf_map__fd(skeleton->maps.iface_stats),
 		                          skeleton->rodata->sensor.replay };
-	_cleanup_(buf_free) struct buf log = BUF_INIT(sizeof(messages));
+	_cleanup_(buf_free) struct buf log = BUF_INIT(LOADER_MESSAGES_MAX);
 	int r = loaded_filter_load(expression, &maps, &log, ret_filter);
 	if (r < 0)
-		keep_end(buf_text(&log));
+		loader_messages_keep(buf_text(&log));
 	return r;
 }
 
@@ -307,7 +276,7 @@ int loader_reconfigure(struct loader *loader, const struct loader_options *optio
 int loader_set_filter(struct loader *loader, const char *expression)
 {
 	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
-	messages[0] = '\0';
+	loader_messages_clear();
 	int r = load_filter(loader->skeleton, expression, &filter);
 	return r < 0 ? r : swap_filter(loader, &filter, loader->main);
 }

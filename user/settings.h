@@ -15,7 +15,7 @@ struct settings {
 		bool hotplug;
 	} interfaces;
 	struct config_rules namespaces; /* globs of Kubernetes namespaces, enum namespace_action; no match: allow */
-	char *filter; /* pcap-filter(7); "" or white space: none */
+	char *filter;                   /* pcap-filter(7); "" or white space: none */
 	struct {
 		uint64_t max;
 		uint64_t interval, active_timeout, idle_timeout;
@@ -31,8 +31,8 @@ struct settings {
 	} ring;
 	struct {
 		char *url, *ca, *cert, *key;
-		char *proxy;    /* "http://host:port"; "": none */
-		char *no_proxy; /* hosts that are reached without it, as libcurl's CURLOPT_NOPROXY takes them */
+		char *proxy;     /* "http://host:port"; "": none */
+		char *no_proxy;  /* hosts that are reached without it, as libcurl's CURLOPT_NOPROXY takes them */
 		int compression; /* enum compression */
 		uint64_t timeout;
 	} backend;
