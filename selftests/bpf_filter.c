@@ -162,14 +162,24 @@ static void compare_captured(const char *expression)
 	compare_frames(bench.captured, expression);
 }
 
+/* FILTER_EVERY=N: each Nth expression only, and no very long ones, where a machine is slow. */
+static unsigned every(void)
+{
+	const char *text = getenv("FILTER_EVERY");
+	unsigned n = text ? (unsigned)strtoul(text, NULL, 10) : 1;
+	return n ? n : 1;
+}
+
 static void each_expression(void (*visit)(const char *expression))
 {
-	_cleanup_(fclosep) FILE *file = fopen(EXPRESSIONS, "re");
+	const char *path = getenv("FILTER_EXPRESSIONS");
+	_cleanup_(fclosep) FILE *file = fopen(path ? path : EXPRESSIONS, "re");
 	char line[1024];
+	unsigned n = 0;
 	assert_non_null(file);
 	while (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (*line && *line != '#')
+		if (*line && *line != '#' && n++ % every() == 0)
 			visit(line);
 	}
 }
@@ -179,7 +189,7 @@ static void test_expressions(void **state)
 	each_expression(compare_all);
 	print_message("%lu expressions, %lu refused by libpcap, %lu answers, %lu of them yes\n", bench.expressions,
 	              bench.refused, bench.compared, bench.matched);
-	assert_true(bench.expressions >= EXPRESSIONS_MIN);
+	assert_true(bench.expressions * every() >= EXPRESSIONS_MIN);
 	/* Frames and expressions know each other: neither all yes nor all no. */
 	assert_true(bench.matched > bench.compared / 20 && bench.matched < bench.compared / 2);
 }
@@ -236,7 +246,7 @@ static void (*const terms[])(struct buf *out, unsigned i) = {
 static void test_long_expressions(void **state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(terms); i++) {
-		for (size_t size = 256; size <= LONG_MAX; size *= 4) {
+		for (size_t size = 256; size <= LONG_MAX / (every() > 1 ? 16 : 1); size *= 4) {
 			_cleanup_(buf_free) struct buf text = BUF_INIT(LONG_MAX);
 			long_expression(&text, size, terms[i] == term_net || terms[i] == term_byte ? "and" : "or",
 			                terms[i]);
@@ -408,6 +418,8 @@ static void test_far_jumps(void **state)
 	_cleanup_(buf_free) struct buf text = BUF_INIT(FILTER_TEXT_MAX);
 	_cleanup_(filter_program_free) struct filter_program program = { 0 };
 	_cleanup_(buf_free) struct buf refused = BUF_INIT(4096);
+	if (every() > 1)
+		skip();
 	long_expression(&text, FILTER_TEXT_MAX, "and", term_far);
 	assert_int_equal(filter_build(buf_text(&text), LINK_ETHERNET, &bench.maps, &program, &refused), 0);
 	print_message("%zu bytes: %zu classic instructions, %zu instructions\n", text.size, program.n_classic,

@@ -24,7 +24,7 @@
 #define REPEATS 1000
 #define TURN_MS 70  /* so long a flow is busy; the whole circle is longer than timeout and grace */
 #define IDLE_MS 300 /* flows.idle_timeout */
-#define CIRCLES 3   /* SONDE_FIRE_CIRCLES overrides */
+#define CIRCLES 3   /* FIRE_CIRCLES overrides */
 
 struct gunner {
 	pthread_t thread;
@@ -110,7 +110,7 @@ static void pass(const struct harness *harness, struct readout *readout, struct 
 
 static unsigned circles(void)
 {
-	const char *text = getenv("SONDE_FIRE_CIRCLES");
+	const char *text = getenv("FIRE_CIRCLES");
 	return text ? (unsigned)strtoul(text, NULL, 10) : CIRCLES;
 }
 

@@ -25,6 +25,14 @@ class Skip(Exception):
     """The test cannot run here; the text says why."""
 
 
+def nft(namespace, rules):
+    """Applies RULES; skips where the kernel has no nftables."""
+    try:
+        run(*namespace.command("nft", rules))
+    except RuntimeError as error:
+        raise Skip(f"nft: {error}") from None
+
+
 Test = namedtuple("Test", "suite title function arguments quick long")
 TESTS = []
 
@@ -190,6 +198,14 @@ class Stage:
         wait_until(lambda: sink.packets() >= packets,
                    lambda: f"{packets} packets at the sink; there are {sink.packets()}")
         tally.of_records(sink.records()).require(expected, "flow records at the sink")
+
+    def wait_transport(self, sink, expected):
+        """Like wait_flows, where IPv6 hosts speak on their own: TCP and UDP are these, and nothing but them."""
+        def told():
+            return tally.of_transport(sink.records())
+        wait_until(lambda: told().packets() >= expected.packets(),
+                   lambda: f"{expected.packets()} packets of TCP and UDP; there are {told().packets()}")
+        told().require(expected, "TCP and UDP at the sink")
 
     def settled(self, sensor):
         """A status with nothing on its way: all reported, all acknowledged."""

@@ -59,6 +59,11 @@ def of_records(records, prefix=""):
     return tally
 
 
+def of_transport(records):
+    """TCP and UDP only: an IPv6 host speaks ICMPv6 unasked, of its neighbours and multicast groups."""
+    return Tally({key: entry for key, entry in of_records(records).items() if key[0] in (6, 17)})
+
+
 def of_last_cumulative(records):
     """The totals that each flow's last record states: right even where records before it were lost."""
     last = {}

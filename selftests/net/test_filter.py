@@ -10,7 +10,7 @@ from frames import MAC_A, MAC_B, udp_frame
 from harness import HOOKS, test
 from process import Failure, wait_until
 
-SWAPS = int(os.environ.get("SONDE_FILTER_SWAPS", "200"))
+SWAPS = int(os.environ.get("FILTER_SWAPS", "200"))
 SHORT = bytes.fromhex((MAC_B + MAC_A).replace(":", ""))
 
 

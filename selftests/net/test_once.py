@@ -4,8 +4,7 @@ import socket
 import time
 
 import tally
-from harness import HOOKS, Skip, test
-from netns import run
+from harness import HOOKS, nft, test
 from process import Failure, wait_until
 
 POD, OTHER, OUTSIDE = "10.8.0.2", "10.8.0.3", "10.7.0.2"
@@ -32,14 +31,6 @@ def node(stage):
         pod.ip("link", "set", "eth0", "up")
         pod.address("eth0", address + "/24")
         pod.ip("route", "add", "default", "via", "10.8.0.1")
-
-
-def nft(namespace, rules):
-    """Applies RULES; skips where the kernel has no nftables."""
-    try:
-        run(*namespace.command("nft", rules))
-    except RuntimeError as error:
-        raise Skip(f"nft: {error}") from None
 
 
 def listen(stage, namespace, address, port):

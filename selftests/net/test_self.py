@@ -5,7 +5,7 @@ import sys
 
 import tally
 from frames import KINDS
-from harness import HOOKS, test
+from harness import HOOKS, nft, test
 from netns import veth
 from process import Failure, wait_until
 
@@ -57,17 +57,6 @@ def backend_behind_veth(stage):
     return backend
 
 
-def transport(sink):
-    """Totals of TCP and UDP: beside them there is IPv6's own traffic (neighbours, multicast groups)."""
-    return tally.Tally({key: entry for key, entry in tally.of_records(sink.records()).items() if key[0] in (6, 17)})
-
-
-def wait_transport(sink, frames):
-    expected = tally.of_frames(frames)
-    wait_until(lambda: transport(sink).packets() >= expected.packets(), "the records of all that was sent")
-    transport(sink).require(expected, "TCP and UDP at the sink")
-
-
 def check_self(sink, status):
     ports = {record.get(end + ".port") for record in sink.records() for end in ("source", "destination")}
     if ports & {4318, PROXY_PORT}:
@@ -90,7 +79,7 @@ def test_own_connection(stage, address, *options):
     sensor = stage.sensor(*options, backend__url="https://" + address)
     frames = [KINDS["udp4"](1, False, 10), KINDS["tcp6"](2, False, 10)] * 20
     stage.send(stage.peer, "p0", frames)
-    wait_transport(sink, frames)
+    stage.wait_transport(sink, tally.of_frames(frames))
     check_self(sink, stage.settled(sensor))
 
     # The backend goes and comes back: RSTs, SYNs that are refused, another connection.
@@ -99,10 +88,10 @@ def test_own_connection(stage, address, *options):
     stage.send(stage.peer, "p0", more)
     wait_until(lambda: not sensor.status()["backend"]["up"], "the backend to be down")
     sink = stage.sink(backend, address)
-    wait_transport(sink, frames + more)
+    stage.wait_transport(sink, tally.of_frames(frames + more))
     check_self(sink, stage.settled(sensor))
     sensor.stop()
-    transport(sink).require(tally.of_frames(frames + more), "flow records after the stop")
+    tally.of_transport(sink.records()).require(tally.of_frames(frames + more), "flow records after the stop")
     stage.check_nothing_left("u0", "v0")
 
 
@@ -122,7 +111,7 @@ def test_proxy(stage, address, url, *options):
     sensor = stage.sensor(*options, backend__proxy=f"http://{url}:{PROXY_PORT}")
     frames = [KINDS["udp4"](1, False, 10), KINDS["tcp6"](2, False, 10)] * 20
     stage.send(stage.peer, "p0", frames)
-    wait_transport(sink, frames)
+    stage.wait_transport(sink, tally.of_frames(frames))
     check_self(sink, stage.settled(sensor))
     proxy.wait_log("CONNECT 127.0.0.1:4318")
 
@@ -131,7 +120,7 @@ def test_proxy(stage, address, url, *options):
     stage.send(stage.peer, "p0", more)
     wait_until(lambda: not sensor.status()["backend"]["up"], "the backend to be out of reach")
     sensor.reload(backend__proxy=f"http://{url}:{PROXY_PORT}")
-    wait_transport(sink, frames + more)
+    stage.wait_transport(sink, tally.of_frames(frames + more))
     check_self(sink, stage.settled(sensor))
     sensor.stop()
     stage.check_nothing_left("u0", "v0")
@@ -160,7 +149,36 @@ def test_address_change(stage, *options):
         stage.send(stage.peer, "p0", frames)
         sent += frames
         sink = move(address, listen)
-        wait_transport(sink, sent)
+        stage.wait_transport(sink, tally.of_frames(sent))
         check_self(sink, stage.settled(sensor))
     sensor.stop()
+    stage.check_nothing_left("u0", "v0")
+
+
+@test(variants=HOOKS)
+def test_translated(stage, *options):
+    """A service address stands for the backend (DNAT and masquerading on this host): the connection is still its own"""
+    backend = backend_behind_veth(stage)
+    stage.pair()
+    stage.host.ip("route", "add", "10.96.0.1", "via", "10.8.0.2")
+    nft(stage.host, """table ip t {
+        chain out { type nat hook output priority -100; ip daddr 10.96.0.1 tcp dport 443 dnat to 10.8.0.2:4318; }
+        chain post { type nat hook postrouting priority 100; oifname u0 meta l4proto tcp masquerade random; }
+    }""")
+    hosts = os.path.join(stage.dir, "hosts")
+    with open(hosts, "w") as file:
+        file.write("10.96.0.1 backend.test\n")
+    sink = stage.sink(backend, BACKENDS["IPv4"])
+    sensor = stage.sensor(*options, hosts=hosts, backend__url="https://backend.test")
+    sent = []
+    for n in 1, 2:
+        sent += [KINDS["udp4"](n, False, 10), KINDS["tcp6"](n, False, 10)] * 20
+        stage.send(stage.peer, "p0", sent[-40:])
+        stage.wait_transport(sink, tally.of_frames(sent))
+        check_self(sink, stage.settled(sensor))
+        # The connection is made anew: from another port, by the same translation.
+        sink.stop()
+        sink = stage.sink(backend, BACKENDS["IPv4"])
+    sensor.stop()
+    tally.of_transport(sink.records()).require(tally.of_frames(sent), "flow records after the stop")
     stage.check_nothing_left("u0", "v0")

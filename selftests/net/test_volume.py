@@ -3,16 +3,14 @@
 import os
 import signal
 import socket
-import struct
-import threading
 
 import tally
 from frames import udp_frame
 from harness import HOOKS, test
-from process import DEADLINE, Failure, wait_until
+from process import Failure, wait_until
+from tcp import transfer
 
 HEADERS = 28  # IPv4 and UDP
-TCP_INFO, TCP_CLOSE = 11, 7
 
 
 def flow(source, sport, destination, dport, packets, size):
@@ -65,48 +63,6 @@ def test_two_cpus(stage, *options):
     check_volume(stage, sink, sensor, flow("10.9.0.1", 7000, "10.9.0.99", 7001, sent, 200 + HEADERS))
 
 
-class TcpInfo:
-    """Of struct tcp_info, which counts segments, not super-packets."""
-
-    def __init__(self, sock):
-        info = sock.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 256)
-        self.retransmitted, = struct.unpack_from("=I", info, 100)
-        self.segments_out, self.segments_in = struct.unpack_from("=II", info, 136)
-        self.bytes_sent, = struct.unpack_from("=Q", info, 200)
-
-
-def receive(sock, size):
-    while size > 0:
-        data = sock.recv(1 << 18)
-        if not data:
-            raise Failure("the connection ended too early")
-        size -= len(data)
-
-
-def transfer(client, server, sends, receives):
-    """One connection with so many bytes each way. Both ends' TcpInfo when all is over: (client's, server's)."""
-    infos = []
-
-    def serve():
-        connection, _ = server.accept()
-        with connection:
-            receive(connection, sends)
-            connection.sendall(bytes(receives))
-            connection.shutdown(socket.SHUT_WR)
-            connection.recv(1)  # the client's FIN
-            infos.append(TcpInfo(connection))
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    client.sendall(bytes(sends))
-    receive(client, receives)
-    client.recv(1)
-    client.shutdown(socket.SHUT_WR)
-    # The server's last ACK is here when the socket is closed.
-    wait_until(lambda: client.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1)[0] == TCP_CLOSE, "the connection's end")
-    thread.join(DEADLINE)
-    return TcpInfo(client), infos[0]
-
-
 FAMILIES = {
     "IPv4, tcx": (socket.AF_INET, "10.9.0.1", "10.9.0.2", 52),
     "IPv6, tcx": (socket.AF_INET6, "fd09::1", "fd09::2", 72),
@@ -149,26 +105,47 @@ def test_tcp_bulk(stage, family, host, peer, headers, *options):
 
 def many_flows(stage, flows):
     """Two packets of each flow."""
-    frames = [udp_frame(1, 1000 + n, stage.random.randrange(100)) for n in range(flows)] * 2
+    frames = [udp_frame(1 + n // 50000, 1000 + n % 50000, stage.random.randrange(100)) for n in range(flows)] * 2
     stage.send(stage.peer, "p0", frames)
     return frames
 
 
-@test(quick=True, variants=HOOKS)
-def test_table_full(stage, *options):
-    """5,000 flows where the table holds 64: each packet without room becomes a record, nothing is lost"""
+@test()
+def test_many_flows(stage):
+    """100,000 flows: each has its totals, at the sink and in the table"""
     stage.pair()
-    sink, sensor = stage.sink(), stage.sensor(*options, flows__max=64)
-    expected = tally.of_frames(many_flows(stage, 5000))
+    sink, sensor = stage.sink(), stage.sensor(flows__max=131072)
+    expected = tally.of_frames(many_flows(stage, 100000))
+    if len(expected) != 100000:
+        raise Failure(f"{len(expected)} flows were made")
+    check_volume(stage, sink, sensor, expected)
+
+
+def check_table_full(stage, flows, room, *options):
+    stage.pair()
+    sink, sensor = stage.sink(), stage.sensor(*options, flows__max=room)
+    expected = tally.of_frames(many_flows(stage, flows))
     stage.wait_flows(sink, expected)
     status = stage.settled(sensor)
     if tally.observed(status) != (expected.packets(), expected.bytes()):
         raise Failure(f"observed {tally.observed(status)}, sent {expected.packets()} packets, {expected.bytes()} bytes")
     full = [record for record in sink.records() if record["sonde.flow.reason"] == "table_full"]
-    if len(full) != expected.packets() - 2 * 64:
+    if len(full) != expected.packets() - 2 * room:
         raise Failure(f"{len(full)} records table_full")
     sensor.stop()
     tally.of_records(sink.records()).require(expected, "flow records after the stop")
+
+
+@test(quick=True, variants=HOOKS)
+def test_table_full(stage, *options):
+    """5,000 flows where the table holds 64: each packet without room becomes a record, nothing is lost"""
+    check_table_full(stage, 5000, 64, *options)
+
+
+@test()
+def test_table_overrun(stage):
+    """50,000 flows where the table holds 1,000: each packet without room becomes a record, nothing is lost"""
+    check_table_full(stage, 50000, 1000)
 
 
 @test()
