@@ -64,6 +64,7 @@ static void *run_on_cpu(void *data)
 static __u32 measure(const struct load *load, const char *shape)
 {
 	struct bench_table_bpf *skeleton = bench_table_bpf__open();
+	unsigned cpus = load->cpus > 1 ? 2 : 1;
 	struct runner runners[2];
 	__u32 ns = 0;
 
@@ -75,17 +76,17 @@ static __u32 measure(const struct load *load, const char *shape)
 	int program = bpf_program__fd(bpf_object__find_program_by_name(skeleton->obj, shape));
 	if (!load->cold)
 		run(program, (int)load->flows * 2);
-	for (unsigned i = 0; i < load->cpus; i++) {
+	for (unsigned i = 0; i < cpus; i++) {
 		runners[i] = (struct runner) { .program = program, .cpu = i };
 		if (pthread_create(&runners[i].thread, NULL, run_on_cpu, &runners[i]) != 0)
 			exit(EXIT_FAILURE);
 	}
-	for (unsigned i = 0; i < load->cpus; i++) {
+	for (unsigned i = 0; i < cpus; i++) {
 		pthread_join(runners[i].thread, NULL);
 		ns += runners[i].ns;
 	}
 	bench_table_bpf__destroy(skeleton);
-	return ns / load->cpus;
+	return ns / cpus;
 }
 
 static int compare(const void *a, const void *b)

@@ -335,19 +335,23 @@ static int add_capture(const char *path, const struct stat *status, int type, st
 		struct frames *frames = &bench.captured[frame.link_type];
 		if (!filter_is_runnable(frame.data, frame.captured))
 			continue;
-		frames->frames = reallocarray(frames->frames, frames->n + 1, sizeof(*frames->frames));
-		assert_non_null(frames->frames);
-		memcpy(frames->frames[frames->n].data, frame.data, frame.captured);
-		frames->frames[frames->n++].size = frame.captured;
+		struct frame *more = reallocarray(frames->frames, frames->n + 1, sizeof(*more));
+		if (!more)
+			return -1;
+		frames->frames = more;
+		memcpy(more[frames->n].data, frame.data, frame.captured);
+		more[frames->n++].size = frame.captured;
 	}
 	return 0;
 }
 
 static void test_captures(void **state)
 {
-	const char *directory = getenv("SONDE_PCAPS");
-	if (!directory || !*directory)
+	const char *variable = getenv("SONDE_PCAPS"), *directory = variable ? variable : "";
+	if (!*directory) {
+		print_message("skipped: SONDE_PCAPS names no directory of captures\n");
 		skip();
+	}
 	assert_int_equal(nftw(directory, add_capture, 16, FTW_PHYS), 0);
 	size_t n = bench.captured[LINK_ETHERNET].n + bench.captured[LINK_RAW_IP].n;
 	assert_true(n > 0);
@@ -418,8 +422,10 @@ static void test_far_jumps(void **state)
 	_cleanup_(buf_free) struct buf text = BUF_INIT(FILTER_TEXT_MAX);
 	_cleanup_(filter_program_free) struct filter_program program = { 0 };
 	_cleanup_(buf_free) struct buf refused = BUF_INIT(4096);
-	if (every() > 1)
+	if (every() > 1) {
+		print_message("skipped: FILTER_EVERY leaves out the longest expression\n");
 		skip();
+	}
 	long_expression(&text, FILTER_TEXT_MAX, "and", term_far);
 	assert_int_equal(filter_build(buf_text(&text), LINK_ETHERNET, &bench.maps, &program, &refused), 0);
 	print_message("%zu bytes: %zu classic instructions, %zu instructions\n", text.size, program.n_classic,

@@ -190,8 +190,8 @@ static void test_bound(void **state)
 
 	make_owners(harness, OWNERS);
 	for (uint64_t ms = 0; ms < MILLISECONDS; ms += 10)
-		for (uint16_t owner = 0; owner < OWNERS; owner++)
-			samples += offer(harness, POD_IN, owner, START + ms * MS, 20);
+		for (int owner = 0; owner < OWNERS; owner++)
+			samples += offer(harness, POD_IN, (uint16_t)owner, START + ms * MS, 20);
 	assert_in_range(samples, BURST + MILLISECONDS - 10, 2 * BURST + MILLISECONDS + SHARES + 2);
 }
 

@@ -212,8 +212,9 @@ static void test_crowd(void **state)
 	unsigned entries;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		for (uint16_t i = 0; i < FLOWS; i++) {
-			const struct layer data[LAYERS_MAX] = PKT(ETH, IP4(), UDP(.from_port = 1024 + i), BYTES(72));
+		for (int i = 0; i < FLOWS; i++) {
+			const struct layer data[LAYERS_MAX] =
+				PKT(ETH, IP4(), UDP(.from_port = (uint16_t)(1024 + i)), BYTES(72));
 			shoot(harness, data, POD_IN, WARM + 1);
 		}
 		harness_pass_ms(harness, SLOT_LEASE_NS / NS_PER_MS + 20);

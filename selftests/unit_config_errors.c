@@ -118,76 +118,73 @@ static void test_bad_flags(void **state)
 	}
 }
 
+static const struct {
+	const char *yaml, *told;
+} bad_yaml[] = {
+	{ "\n\ncount: many\n", "FILE:3: count: \"many\" is not a count; try 10 (2 to 100)\n" },
+	{ "count:\n", "FILE:1: count: \"\" is not a count; try 10 (2 to 100)\n" },
+	{ "count: ''\n", "FILE:1: count: \"\" is not a count; try 10 (2 to 100)\n" },
+	{ "on: no\n", "FILE:1: on: \"no\"" NOT_BOOLEAN "\n" },
+	{ "outer:\n  deep: 51\n", "FILE:2: outer.deep: \"51\" is too much; try 5 (0 to 50)\n" },
+	{ "count: [1]\n", "FILE:1: count: takes a count, not a list; try 10 (2 to 100)\n" },
+	{ "mode: {}\n", "FILE:1: mode: takes a choice, not a mapping; try slow, fast or mad\n" },
+	{ "words: a\n", "FILE:1: words: takes a list, not a text; try [a, b]\n" },
+	{ "words: ''\n", "FILE:1: words: takes a list, not a text; try [a, b]\n" },
+	{ "name: [a]\n", "FILE:1: name: takes a text, not a list\n" },
+	{ "words:\n- a\n- loud!\n- [b, {c: d}]\n- ~\n- e: f\n",
+	  "FILE:4: words: an item is neither a text nor a mapping\n"
+	  "FILE:5: words: an item is empty; take it out, or write \"\"\n"
+	  "FILE:3: words: \"loud!\" is too loud\n"
+	  "FILE:6: words: a list's items are texts; try [a, b]\n" },
+	{ "rules: a*\n", "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n" },
+	{ "rules: {match: a, action: keep}\n",
+	  "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n"
+	  "FILE:1: unknown key \"rules.match\"\nFILE:1: unknown key \"rules.action\"\n" },
+	{ "rules:\n- a*\n- match: b\n  action: shoot\n- action: keep\n- match: loud!\n  action: keep\n",
+	  "FILE:2: rules: \"a*\" is no rule; try [{match: \"a*\", action: keep}]\n"
+	  "FILE:4: rules: \"shoot\" is not a choice; try keep or drop\n"
+	  "FILE:5: rules: a rule lacks its match; try {match: \"a*\", action: keep}\n"
+	  "FILE:6: rules: \"loud!\" is too loud\n" },
+	{ "outer: 3\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
+	{ "outer: [a]\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
+	{ "cuont: 3\nCounts: 4\n", "FILE:1: unknown key \"cuont\"; did you mean \"count\"?\n"
+	                           "FILE:2: unknown key \"Counts\"; did you mean \"count\"?\n" },
+	{ "outre: {}\n", "FILE:1: unknown key \"outre\"\n" },
+	{ "outer:\n  dep: 3\n", "FILE:2: unknown key \"outer.dep\"; did you mean \"outer.deep\"?\n" },
+	{ "spool: { dir: /x, max: 3 }\n", "FILE:1: unknown key \"spool.dir\"\nFILE:1: unknown key \"spool.max\"\n" },
+	{ "spool:\n", "FILE:1: unknown key \"spool\"\n" },
+	{ "outer.deep: 3\n", "FILE:1: outer.deep: in a file, keys are nested: "
+	                     "\"flows: { max: 1000 }\", not \"flows.max: 1000\"\n" },
+	{ "count: 3\nname: x\ncount: 4\n", "FILE:3: count: was set before, on line 1; keep one\n" },
+	{ "outer: { deep: 1 }\nouter: {}\n", "FILE:2: outer: was set before, on line 1; keep one\n" },
+	{ "count: &c 3\nany: *c\n",
+	  "FILE:1: count: anchors (&c) are not supported; write the value out where it is used\n"
+	  "FILE:2: any: aliases (*c) are not supported; write the value out\n" },
+	{ "outer: &o { deep: 1 }\n",
+	  "FILE:1: outer: anchors (&o) are not supported; write the value out where it is used\n" },
+	{ "words: [&w a]\n", "FILE:1: words: anchors (&w) are not supported; write the value out where it is used\n" },
+	{ "outer:\n  <<: { deep: 1 }\n", "FILE:2: unknown key \"outer.<<.deep\"\n" },
+	{ "count: !!int 3\n",
+	  "FILE:1: count: tags (tag:yaml.org,2002:int) are not supported; write the value alone\n" },
+	{ "- a\n", "FILE:1: the file is not a mapping of keys, such as \"log: { level: info }\"\n" },
+	{ "text\n", "FILE:1: the file is not a mapping of keys, such as \"log: { level: info }\"\n" },
+	{ "count: 3\n---\ncount: 4\n", "FILE:2: a second document begins here; one is read\n" },
+	{ "? [a]\n: b\n", "FILE:1: a key is a plain name, such as \"log\"\n" },
+	{ "name: \"a\\0b\"\n", "FILE:1: name: has a NUL character\n" },
+	{ "path: \"/a\\nb\"\n", "FILE:1: path: \"/a\\x0ab\" has a control character\n" },
+	{ "a: {b: {c: {d: {e: {f: {g: {h: {i: 1}}}}}}}}\n", "FILE:1: a.b.c.d.e.f.g.h: nested deeper than 8 levels\n" },
+	{ "outer:\n\tdeep: 3\n", "FILE:2: this is not YAML: found character that cannot start any token "
+	                         "while scanning for the next token\n" },
+	{ "outer: { deep: 3\n",
+	  "FILE:2: this is not YAML: did not find expected ',' or '}' while parsing a flow mapping\n" },
+	{ "name: \"a\n", "FILE:2: this is not YAML: found unexpected end of stream while scanning a quoted scalar\n" },
+	{ "name: \xff\n", "FILE: this is not YAML: invalid leading UTF-8 octet\n" },
+};
+
 static void test_bad_yaml(void **state)
 {
-	static const struct {
-		const char *yaml, *told;
-	} cases[] = {
-		{ "\n\ncount: many\n", "FILE:3: count: \"many\" is not a count; try 10 (2 to 100)\n" },
-		{ "count:\n", "FILE:1: count: \"\" is not a count; try 10 (2 to 100)\n" },
-		{ "count: ''\n", "FILE:1: count: \"\" is not a count; try 10 (2 to 100)\n" },
-		{ "on: no\n", "FILE:1: on: \"no\"" NOT_BOOLEAN "\n" },
-		{ "outer:\n  deep: 51\n", "FILE:2: outer.deep: \"51\" is too much; try 5 (0 to 50)\n" },
-		{ "count: [1]\n", "FILE:1: count: takes a count, not a list; try 10 (2 to 100)\n" },
-		{ "mode: {}\n", "FILE:1: mode: takes a choice, not a mapping; try slow, fast or mad\n" },
-		{ "words: a\n", "FILE:1: words: takes a list, not a text; try [a, b]\n" },
-		{ "words: ''\n", "FILE:1: words: takes a list, not a text; try [a, b]\n" },
-		{ "name: [a]\n", "FILE:1: name: takes a text, not a list\n" },
-		{ "words:\n- a\n- loud!\n- [b, {c: d}]\n- ~\n- e: f\n",
-		  "FILE:4: words: an item is neither a text nor a mapping\n"
-		  "FILE:5: words: an item is empty; take it out, or write \"\"\n"
-		  "FILE:3: words: \"loud!\" is too loud\n"
-		  "FILE:6: words: a list's items are texts; try [a, b]\n" },
-		{ "rules: a*\n", "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n" },
-		{ "rules: {match: a, action: keep}\n",
-		  "FILE:1: rules: takes a list of rules; try [{match: \"a*\", action: keep}]\n"
-		  "FILE:1: unknown key \"rules.match\"\nFILE:1: unknown key \"rules.action\"\n" },
-		{ "rules:\n- a*\n- match: b\n  action: shoot\n- action: keep\n- match: loud!\n  action: keep\n",
-		  "FILE:2: rules: \"a*\" is no rule; try [{match: \"a*\", action: keep}]\n"
-		  "FILE:4: rules: \"shoot\" is not a choice; try keep or drop\n"
-		  "FILE:5: rules: a rule lacks its match; try {match: \"a*\", action: keep}\n"
-		  "FILE:6: rules: \"loud!\" is too loud\n" },
-		{ "outer: 3\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
-		{ "outer: [a]\n", "FILE:1: \"outer\" is a section, its keys are below it\n" },
-		{ "cuont: 3\nCounts: 4\n", "FILE:1: unknown key \"cuont\"; did you mean \"count\"?\n"
-		                           "FILE:2: unknown key \"Counts\"; did you mean \"count\"?\n" },
-		{ "outre: {}\n", "FILE:1: unknown key \"outre\"\n" },
-		{ "outer:\n  dep: 3\n", "FILE:2: unknown key \"outer.dep\"; did you mean \"outer.deep\"?\n" },
-		{ "spool: { dir: /x, max: 3 }\n",
-		  "FILE:1: unknown key \"spool.dir\"\nFILE:1: unknown key \"spool.max\"\n" },
-		{ "spool:\n", "FILE:1: unknown key \"spool\"\n" },
-		{ "outer.deep: 3\n", "FILE:1: outer.deep: in a file, keys are nested: "
-		                     "\"flows: { max: 1000 }\", not \"flows.max: 1000\"\n" },
-		{ "count: 3\nname: x\ncount: 4\n", "FILE:3: count: was set before, on line 1; keep one\n" },
-		{ "outer: { deep: 1 }\nouter: {}\n", "FILE:2: outer: was set before, on line 1; keep one\n" },
-		{ "count: &c 3\nany: *c\n",
-		  "FILE:1: count: anchors (&c) are not supported; write the value out where it is used\n"
-		  "FILE:2: any: aliases (*c) are not supported; write the value out\n" },
-		{ "outer: &o { deep: 1 }\n",
-		  "FILE:1: outer: anchors (&o) are not supported; write the value out where it is used\n" },
-		{ "words: [&w a]\n",
-		  "FILE:1: words: anchors (&w) are not supported; write the value out where it is used\n" },
-		{ "outer:\n  <<: { deep: 1 }\n", "FILE:2: unknown key \"outer.<<.deep\"\n" },
-		{ "count: !!int 3\n",
-		  "FILE:1: count: tags (tag:yaml.org,2002:int) are not supported; write the value alone\n" },
-		{ "- a\n", "FILE:1: the file is not a mapping of keys, such as \"log: { level: info }\"\n" },
-		{ "text\n", "FILE:1: the file is not a mapping of keys, such as \"log: { level: info }\"\n" },
-		{ "count: 3\n---\ncount: 4\n", "FILE:2: a second document begins here; one is read\n" },
-		{ "? [a]\n: b\n", "FILE:1: a key is a plain name, such as \"log\"\n" },
-		{ "name: \"a\\0b\"\n", "FILE:1: name: has a NUL character\n" },
-		{ "path: \"/a\\nb\"\n", "FILE:1: path: \"/a\\x0ab\" has a control character\n" },
-		{ "a: {b: {c: {d: {e: {f: {g: {h: {i: 1}}}}}}}}\n",
-		  "FILE:1: a.b.c.d.e.f.g.h: nested deeper than 8 levels\n" },
-		{ "outer:\n\tdeep: 3\n", "FILE:2: this is not YAML: found character that cannot start any token "
-		                         "while scanning for the next token\n" },
-		{ "outer: { deep: 3\n",
-		  "FILE:2: this is not YAML: did not find expected ',' or '}' while parsing a flow mapping\n" },
-		{ "name: \"a\n",
-		  "FILE:2: this is not YAML: found unexpected end of stream while scanning a quoted scalar\n" },
-		{ "name: \xff\n", "FILE: this is not YAML: invalid leading UTF-8 octet\n" },
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_refused(&(struct source) { .yaml = cases[i].yaml }, -EINVAL, cases[i].told);
+	for (size_t i = 0; i < ARRAY_SIZE(bad_yaml); i++)
+		assert_refused(&(struct source) { .yaml = bad_yaml[i].yaml }, -EINVAL, bad_yaml[i].told);
 }
 
 static void test_bad_environment(void **state)
