@@ -56,9 +56,9 @@ static void put_answer(enum program_slot slot, enum decision answer)
 
 static int open_bench(void **state)
 {
-	const char *from = getenv("SONDE_TEST_SEED");
+	const char *from = getenv("SEED");
 	unsigned seed = from ? (unsigned)strtoul(from, NULL, 0) : 1;
-	print_message("SONDE_TEST_SEED=%u\n", seed);
+	print_message("SEED=%u\n", seed);
 	bench.maps.filters = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "filters", 4, 4, PROGRAM_MAX, NULL);
 	bench.maps.iface_stats =
 		bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "iface_stats", 4, sizeof(struct hook_stats), 4, NULL);

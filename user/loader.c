@@ -161,25 +161,28 @@ static int swap_filter(struct loader *loader, const struct loaded_filter *filter
 	return 0;
 }
 
-static int set_conntrack(const struct sensor_bpf *skeleton)
+static int set_conntrack(const struct loader *loader, const struct sensor_bpf *skeleton)
 {
 	_cleanup_(closep) int program = -1;
 	if (!skeleton->rodata->sensor.conntrack)
 		return 0;
 	int r = conntrack_load(bpf_map__fd(skeleton->maps.details), bpf_map__fd(skeleton->maps.details_request),
 	                       &program);
-	return r < 0 ? r : set_slot(skeleton, PROGRAM_CONNTRACK, program);
+	if (r == 0)
+		r = set_slot(skeleton, PROGRAM_CONNTRACK, program);
+	return r < 0 ? r : pin_program(loader, "sonde_conntrack", program);
 }
 
 /* What a filter calls comes first; then what calls it. */
 static int swap_programs(struct loader *loader, const struct sensor_bpf *skeleton, const struct loaded_filter *filter)
 {
 	int main = bpf_program__fd(skeleton->progs.sonde_main);
-	int r = set_conntrack(skeleton);
+	int filtered = bpf_program__fd(skeleton->progs.sonde_filtered);
+	int r = set_conntrack(loader, skeleton);
 	if (r == 0)
 		r = set_slot(skeleton, PROGRAM_MAIN, main);
 	if (r == 0)
-		r = set_slot(skeleton, PROGRAM_FILTERED, bpf_program__fd(skeleton->progs.sonde_filtered));
+		r = set_slot(skeleton, PROGRAM_FILTERED, filtered);
 	if (r == 0)
 		r = swap_filter(loader, filter, main);
 	if (r < 0)
@@ -190,7 +193,8 @@ static int swap_programs(struct loader *loader, const struct sensor_bpf *skeleto
 	closep(&loader->main);
 	loader->main = r;
 	loader->instructions = (uint32_t)bpf_program__insn_cnt(skeleton->progs.sonde_main);
-	return pin_program(loader, "sonde_main", main);
+	r = pin_program(loader, "sonde_filtered", filtered);
+	return r < 0 ? r : pin_program(loader, "sonde_main", main);
 }
 
 int loader_try(const struct loader_options *options)
