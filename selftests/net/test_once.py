@@ -98,6 +98,8 @@ def second_nic(stage):
     stage.pair(1)
     stage.host.address("v1", "10.6.0.1/24")
     stage.peer.address("p1", "10.6.0.2/24")
+    # Who sends from it goes on when p0 and its address are gone.
+    stage.peer.address("lo", OUTSIDE + "/32")
     for key in "all", "v0", "v1":
         stage.host.sysctl(f"ipv4/conf/{key}/rp_filter", 0)
     for n, gateway in (0, "10.7.0.1"), (1, "10.6.0.1"):
@@ -114,6 +116,7 @@ def test_failover(stage, *options):
     sink, sensor = stage.sink(), stage.sensor(*options)
     listen(stage, stage.namespace("pod1"), POD, 9)
     sender = stage.blast(stage.peer, "udp", OUTSIDE, 4000, POD, 9, 0, 100, 5000, "any")
+    wait_until(sink.packets, "the first packets, on way 0")
     for n in 1, 0, 1, 0:
         time.sleep(0.5)
         uplink(n)
@@ -121,6 +124,8 @@ def test_failover(stage, *options):
     uplink(1)
     stage.host.ip("link", "del", "v0")
     time.sleep(0.5)
+    if not sender.running():
+        raise Failure("the sender did not go on when the NIC went")
     sent = stage.blasted(sender, stop=True)
     stage.wait_flows(sink, udp((OUTSIDE, 4000, POD, 9, sent)))
     flows = stage.settled(sensor)["flows"]
