@@ -86,26 +86,76 @@ static uint64_t observed(const struct harness *harness)
 	return harness_hook_stats(harness, HOOK_STATS(POD_IN)).verdicts[VERDICT_OBSERVED];
 }
 
-/* A whole pass; what it found, written or not, is no less than what was counted before it and no more than after. */
-static void pass(const struct harness *harness, struct readout *readout, struct books *books, bool flush)
+/* A table and its reader. */
+struct reading {
+	struct harness *harness;
+	struct sensor_maps maps;
+	struct books *books;
+	struct queue *queue;
+	struct readout *readout;
+};
+
+static void reading_open(struct reading *reading)
 {
-	uint64_t before = observed(harness);
+	const struct harness_options options = {
+		.flows_max = 1024, .config = { .coarse_clock = 1, .idle_timeout_ns = IDLE_MS * NS_PER_MS }
+	};
+
+	*reading = (struct reading) { .harness = harness_open(&options), .maps = SENSOR_MAPS_CLOSED };
+	reading->maps.flows = harness_map(reading->harness, "flows");
+	reading->maps.reported = harness_map(reading->harness, "reported");
+	reading->maps.slots = harness_map(reading->harness, "slots");
+	reading->maps.slots_max = (uint32_t)reading->harness->n_slots;
+	assert_int_equal(books_open(-1, &reading->books), 0);
+	assert_int_equal(queue_new(reading->books, 100000, 1 << 28, &reading->queue), 0);
+	const struct readout_options readout = {
+		.maps = &reading->maps,
+		.books = reading->books,
+		.queue = reading->queue,
+		.queue_books = reading->books,
+		.active_timeout_ns = 1, /* each pass writes what it finds */
+		.idle_timeout_ns = options.config.idle_timeout_ns,
+	};
+	assert_int_equal(readout_open(&readout, &reading->readout), 0);
+}
+
+static void reading_close(struct reading *reading)
+{
+	readout_free(reading->readout);
+	queue_free(reading->queue, DROP_SHUTDOWN);
+	books_free(reading->books);
+	harness_free(reading->harness);
+}
+
+static unsigned entries(const struct harness *harness)
+{
+	struct flow_key key;
+	unsigned n = 0;
+	for (void *from = NULL; bpf_map_get_next_key(harness_map(harness, "flows"), from, &key) == 0; from = &key)
+		n++;
+	return n;
+}
+
+/* A whole pass; what it found, written or not, is no less than what was counted before it and no more than after. */
+static void pass(struct reading *reading, bool flush)
+{
+	uint64_t before = observed(reading->harness);
 	struct readout_result result;
 	struct books_state state;
 	int r, attempts = 1000;
 
-	readout_begin(readout, flush);
-	while ((r = readout_step(readout)) > 0)
+	readout_begin(reading->readout, flush);
+	while ((r = readout_step(reading->readout)) > 0)
 		;
 	assert_int_equal(r, 0);
-	readout_result(readout, &result);
-	books_read(books, &state);
+	readout_result(reading->readout, &result);
+	books_read(reading->books, &state);
 	uint64_t found = state.flow_packets + result.unreported.packets;
 	assert_true(found >= before);
 	/* A packet counts in its flow before it does at its hook: one a CPU may be in between. */
-	while (found > observed(harness) && attempts--)
+	while (found > observed(reading->harness) && attempts--)
 		sched_yield();
-	assert_true(found <= observed(harness));
+	assert_true(found <= observed(reading->harness));
 }
 
 static unsigned circles(void)
@@ -116,45 +166,23 @@ static unsigned circles(void)
 
 static void test_fire(void **state)
 {
-	const struct harness_options options = {
-		.flows_max = 1024, .config = { .coarse_clock = 1, .idle_timeout_ns = IDLE_MS * NS_PER_MS }
-	};
-	_cleanup_(harness_freep) struct harness *harness = harness_open(&options);
-	_cleanup_(books_freep) struct books *books = NULL;
-	_cleanup_(readout_freep) struct readout *readout = NULL;
 	struct gunner gunners[THREADS];
-	struct queue *queue;
+	struct reading reading;
 	uint64_t packets = 0, bytes = 0, ended = 0, sent = 0;
-	struct sensor_maps maps = SENSOR_MAPS_CLOSED;
 
-	maps.flows = harness_map(harness, "flows");
-	maps.reported = harness_map(harness, "reported");
-	maps.slots = harness_map(harness, "slots");
-	maps.slots_max = (uint32_t)harness->n_slots;
-	assert_int_equal(books_open(-1, &books), 0);
-	assert_int_equal(queue_new(books, 100000, 1 << 28, &queue), 0);
-	const struct readout_options reading = {
-		.maps = &maps,
-		.books = books,
-		.queue = queue,
-		.queue_books = books,
-		.active_timeout_ns = 1, /* each pass writes what it finds */
-		.idle_timeout_ns = options.config.idle_timeout_ns,
-	};
-	assert_int_equal(readout_open(&reading, &readout), 0);
-
+	reading_open(&reading);
 	for (unsigned i = 0; i < THREADS; i++) {
-		gunners[i] = (struct gunner) { .harness = harness, .number = i, .circles = circles() };
+		gunners[i] = (struct gunner) { .harness = reading.harness, .number = i, .circles = circles() };
 		assert_int_equal(pthread_create(&gunners[i].thread, NULL, fire, &gunners[i]), 0);
 	}
 	for (unsigned running = THREADS; running;) {
-		pass(harness, readout, books, false);
-		collect(queue, &packets, &bytes, &ended);
+		pass(&reading, false);
+		collect(reading.queue, &packets, &bytes, &ended);
 		if (pthread_tryjoin_np(gunners[THREADS - running].thread, NULL) == 0)
 			running--;
 	}
-	pass(harness, readout, books, true);
-	collect(queue, &packets, &bytes, &ended);
+	pass(&reading, true);
+	collect(reading.queue, &packets, &bytes, &ended);
 	for (unsigned i = 0; i < THREADS; i++)
 		sent += gunners[i].sent;
 
@@ -165,11 +193,36 @@ static void test_fire(void **state)
 	assert_int_equal(bytes, sent * 100);
 	/* All but those of the last second, in each circle but the last. */
 	assert_true(ended >= (uint64_t)(circles() - 1) * FLOWS);
-	queue_free(queue, DROP_SHUTDOWN);
+	reading_close(&reading);
+}
+
+/* Two generations of a tuple that are over: the first one goes first, even where the second one is met before it. */
+static void test_order(void **state)
+{
+	static const struct layer packet[LAYERS_MAX] = PKT(ETH, IP4(), UDP(), BYTES(72));
+	struct reading reading;
+	uint64_t packets = 0, bytes = 0, ended = 0;
+	struct frame frame;
+
+	reading_open(&reading);
+	packet_build(packet, &frame);
+	for (int generation = 0; generation < 2; generation++) {
+		assert_int_equal(program_run(reading.harness->entry[POD_IN], &frame, &(struct delivery) { 0 }), -1);
+		harness_pass_ms(reading.harness, 60000);
+	}
+	for (unsigned left = 2; left; left--) {
+		assert_int_equal(entries(reading.harness), left);
+		pass(&reading, false);
+	}
+	assert_int_equal(entries(reading.harness), 0);
+	collect(reading.queue, &packets, &bytes, &ended);
+	assert_int_equal(packets, 2);
+	assert_int_equal(ended, 2);
+	reading_close(&reading);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_fire) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_fire), cmocka_unit_test(test_order) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,20 @@ static int add_due(struct readout *readout, const struct flow_key *key, const st
 	return 0;
 }
 
+/*
+ * True: the generation before FLOW is in the table, too. It goes first: a packet that came in between would open a
+ * generation with the number that FLOW has, and whatever still holds that, a slot above all, would be taken for the new one's.
+ */
+static bool has_former(const struct readout *readout, const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_key twin = *key;
+	struct flow former;
+
+	twin.twin = !key->twin;
+	return flow->generation > 1 && bpf_map_lookup_elem(readout->options.maps->flows, &twin, &former) == 0 &&
+	       former.id == flow->id && former.generation < flow->generation;
+}
+
 static int visit(struct readout *readout, const struct flow_key *key, struct flow *flow)
 {
 	struct flow_state *state = state_of(readout, key, flow);
@@ -107,10 +121,10 @@ static int visit(struct readout *readout, const struct flow_key *key, struct flo
 	bool changed = delta[0].packets || delta[1].packets;
 	enum flow_reason reason = due_reason(readout, flow, state, changed, over);
 
-	if (over)
-		readout->over_keys[readout->n_over++] = *key;
-	else
+	if (!over)
 		readout->current.flows++;
+	else if (!has_former(readout, key, flow))
+		readout->over_keys[readout->n_over++] = *key;
 	if (reason != FLOW_REASON_MAX)
 		return add_due(readout, key, flow, state, delta, reason);
 	for (int end = 0; end < 2; end++) {
