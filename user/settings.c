@@ -157,17 +157,17 @@ static int check_filter(const char *value, struct buf *error)
 static int check_proxy(const char *value, struct buf *error)
 {
 	static const char scheme[] = "http://";
-	const char *authority = value + strlen(scheme);
+	const char *authority = strncmp(value, scheme, strlen(scheme)) == 0 ? value + strlen(scheme) : "";
 	if (!*value)
 		return 0;
-	if (!strncmp(value, scheme, strlen(scheme)) && strchr(authority, '@')) {
+	if (strchr(authority, '@')) {
 		buf_appendf(error, "must not hold a user or a password: a proxy that asks for them is not supported");
 		return -EINVAL;
 	}
 	/* libcurl's default port for a proxy, 1080, is hardly ever meant. */
 	const char *port = strrchr(value, ':');
-	if (!strncmp(value, scheme, strlen(scheme)) && is_authority(authority, strlen(authority)) &&
-	    port > value + strlen("http:") && port[1] && !strchr(port, ']'))
+	if (is_authority(authority, strlen(authority)) && port > value + strlen("http:") && port[1] &&
+	    !strchr(port, ']'))
 		return 0;
 	buf_appendf(error, "must be http://host:port; what goes through the proxy is TLS up to the backend");
 	return -EINVAL;
