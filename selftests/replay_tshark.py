@@ -18,6 +18,7 @@ OPTIONS = ["ip.defragment:FALSE", "ipv6.defragment:FALSE", "tcp.desegment_tcp_st
            "tcp.try_heuristic_first:FALSE", "udp.try_heuristic_first:FALSE"]
 PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 HEADER = {6: 20, 17: 8, 132: 12, 1: 8, 58: 8}
+INNER = {4: 20, 41: 40}  # the IP header that has to be behind these, even where tshark shows none for want of bytes
 READ = {**HEADER, 132: 8}  # what of the header must have been captured
 VXLAN, GENEVE = (4789, 8472), (6081,)
 GRE_TYPES = {0x0800, 0x86dd, 0x6558}  # IPv4, IPv6, Ethernet
@@ -166,6 +167,8 @@ class Model:
         if at + need > end:
             return None, "a length beyond its packet"
         if ip.protocol in READ and at + READ[ip.protocol] > len(raw):
+            return None, "a header is cut short"
+        if not ip.more and at + INNER.get(ip.protocol, 0) > len(raw):
             return None, "a header is cut short"
         inner = self.tunnel(raw, layers, ip, at) if not ip.more else None
         if inner is not None and (ip.protocol in (4, 41) or self.sound(raw, layers[inner], end)):
