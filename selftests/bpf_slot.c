@@ -193,7 +193,7 @@ static void test_over(void **state)
 
 	shoot(harness, data, POD_IN, WARM + 2);
 	assert_int_equal(bpf_map_get_next_key(harness_map(harness, "flows"), NULL, &key), 0);
-	harness_pass_ms(harness, 60000);
+	harness_pass_ms(harness, 16000);
 	shoot(harness, data, POD_IN, 2 * WARM);
 	assert_int_equal(in_table(harness, &entries), 3 * WARM);
 	assert_int_equal(entries, 2);
