@@ -166,7 +166,7 @@ int sonde_main(struct __sk_buff *skb)
 	verdict_count(packet, counted, verdict, table_full);
 	if (verdict != VERDICT_OBSERVED || table_full)
 		return TC_ACT_UNSPEC;
-	if (position.policy == POLICY_ALLOWED && sample_choose(skb, packet, &position, &sample)) {
+	if (sample_choose(skb, packet, &position, &sample)) {
 		if (slot)
 			slot_recall(slot, packet, &position);
 		emit_packet(skb, packet, &position, &sample);
