@@ -44,7 +44,8 @@ struct {
 } fragments SEC(".maps");
 
 /*
- * Stores what the key of a first fragment has, ports as source and destination, and gives that to a later one. An identification that comes again too early belongs to the first fragment that came last.
+ * Stores what the key of a first fragment has, ports as source and destination, and gives that to a later one. An
+ * identification that comes again too early belongs to the first fragment that came last.
  */
 static __always_inline void fragment_follow(struct __sk_buff *skb, const struct cursor *cursor, struct packet *packet)
 {
