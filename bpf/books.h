@@ -56,8 +56,10 @@ struct books_state {
 	struct hook_stats departed[DIRECTION_MAX]; /* accounts of interfaces that are gone */
 	__u64 departed_iface_id; /* the latest one folded in: its entry in `ifaces` may not be removed yet */
 	__u64 departed_layout; /* the latest layout whose books were added to these: its pins may not be removed yet */
+	__u32 iface_ids;       /* the largest one ever given */
+	__u32 domains;         /* how often one was given */
 };
-_Static_assert(sizeof(struct books_state) == 48 + RECORD_KIND_MAX * 112 + DIRECTION_MAX * 104, "books_state layout");
+_Static_assert(sizeof(struct books_state) == 56 + RECORD_KIND_MAX * 112 + DIRECTION_MAX * 104, "books_state layout");
 
 /* A commit writes copy[!active] and then flips active: a loader killed between two stores leaves whole books behind. */
 struct books_page {

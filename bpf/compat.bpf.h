@@ -19,6 +19,9 @@
 #define IPPROTO_HIP      139
 #define IPPROTO_SHIM6    140
 
+#define AF_INET  2
+#define AF_INET6 10
+
 #define EEXIST 17
 
 #define TCP_FIN 0x01

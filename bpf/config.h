@@ -24,7 +24,8 @@ struct sensor_config {
 	__u8 namespaces;       /* there are rules in `namespaces`: flows wait for their pods to be known */
 	__u8 conntrack;        /* bpf_skb_ct_lookup is there: translated tuples are recorded */
 	__u8 samples;          /* packets.enabled; 0: no packet is sampled, whatever the keys beside it say */
-	__u8 reserved[7];      /* 0 */
+	__u8 sockets;          /* sockets.enabled, and the hooks for it are there: flows learn their sockets' owners */
+	__u8 reserved[6];      /* 0 */
 };
 _Static_assert(sizeof(struct sensor_config) == 48, "sensor_config layout");
 

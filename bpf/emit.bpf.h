@@ -57,8 +57,10 @@ static __always_inline enum record_fate emit_packet_class(struct __sk_buff *skb,
 	event->key = packet->key;
 	event->key.twin = 0;
 	event->flow_id = position->flow_id;
-	event->cgroup_id[0] = position->cgroup_id[0];
-	event->cgroup_id[1] = position->cgroup_id[1];
+	for (int i = 0; i < 2; i++) {
+		event->cgroup_id[i] = position->cgroup_id[i];
+		event->cookie[i] = position->cookie[i];
+	}
 	event->original_length = packet_length(skb);
 	event->one_in = sample->one_in;
 	event->captured_length = captured;
@@ -122,6 +124,7 @@ static __always_inline enum verdict emit_flow(struct __sk_buff *skb, const struc
 	event->packets = packet->packets;
 	event->bytes = packet->bytes;
 	event->cgroup_id = bpf_skb_cgroup_id(skb);
+	event->cookie = bpf_get_socket_cookie(skb);
 	event->sender = packet->sender;
 	event->direction = hook_direction(packet->hook);
 	event->tcp_flags = packet->tcp_flags;

@@ -6,19 +6,21 @@
 #pragma once
 
 #include "bpf/flow.h"
+#include "bpf/socket.h"
 #include "bpf/verdict.h"
 
-#define EVENT_VERSION 2
+#define EVENT_VERSION 3
 
 /* Kinds of record, also the index into accounts (map `record_stats`, struct books_state). */
 enum record_kind {
 	RECORD_FLOW,   /* totals of a flow; from the ring only with reason table_full */
 	RECORD_PACKET, /* a sampled packet */
+	RECORD_SOCKET, /* a connection began, ended, or came to nothing */
 	RECORD_KIND_MAX,
 };
-#define RECORD_KIND_NAMES        \
-	{                        \
-		"flow", "packet" \
+#define RECORD_KIND_NAMES                  \
+	{                                  \
+		"flow", "packet", "socket" \
 	}
 
 enum link_type {
@@ -57,6 +59,7 @@ struct packet_event {
 	struct flow_key key;
 	__u64 flow_id;
 	__u64 cgroup_id[2];    /* of the socket at each end of key; 0: not known */
+	__u64 cookie[2];       /* likewise */
 	__u32 original_length; /* of the frame (a GSO super-packet's own length) */
 	__u32 one_in;          /* it stands for so many packets of its kind; 1: it was certain to be chosen */
 	__u16 captured_length;
@@ -68,7 +71,7 @@ struct packet_event {
 	__u8 reserved;
 	__u8 data[];
 };
-_Static_assert(sizeof(struct packet_event) == 104, "packet_event layout");
+_Static_assert(sizeof(struct packet_event) == 120, "packet_event layout");
 
 /* RECORD_FLOW, reason table_full: a packet that found no room in the flow table, as a flow record of its own. */
 struct flow_event {
@@ -77,12 +80,41 @@ struct flow_event {
 	__u64 packets; /* wire packets: 1, or the segments of a GSO super-packet */
 	__u64 bytes;   /* from the IP header on */
 	__u64 cgroup_id;
+	__u64 cookie;
 	__u8 sender;
 	__u8 direction;
 	__u8 tcp_flags;
 	__u8 reserved[5];
 };
-_Static_assert(sizeof(struct flow_event) == 96, "flow_event layout");
+_Static_assert(sizeof(struct flow_event) == 104, "flow_event layout");
+
+/* What a socket did. */
+enum socket_action {
+	SOCKET_CONNECT, /* established, from this side */
+	SOCKET_ACCEPT,  /* established, from the other side */
+	SOCKET_CLOSE,   /* an established connection ended */
+	SOCKET_FAIL,    /* a connect that came to nothing: error tells why */
+	SOCKET_ACTION_MAX,
+};
+#define SOCKET_ACTION_NAMES                          \
+	{                                            \
+		"connect", "accept", "close", "fail" \
+	}
+
+/* RECORD_SOCKET: a TCP connection of a socket on this host. header.iface_id is 0. */
+struct socket_event {
+	struct event_header header;
+	struct flow_key key;         /* as the socket has the tuple: before any address translation on the way */
+	struct socket_owner owner;   /* zero but for the cookie: not known */
+	struct socket_health health; /* zero where action is connect or accept */
+	__u64 opened_ns; /* CLOCK_MONOTONIC of the establishment, of a failed connect's begin; 0: not seen */
+	__u32 error;     /* errno the socket ended with (ECONNREFUSED, ETIMEDOUT, ECONNRESET, ...); 0: none */
+	__u8 action;     /* enum socket_action */
+	__u8 end;        /* which end of key this socket is */
+	__u8 initiator;  /* which end of key began */
+	__u8 state;      /* TCP state before the change that this record tells of */
+};
+_Static_assert(sizeof(struct socket_event) == 192, "socket_event layout");
 
 /* What the kernel made of each kind, in map `record_stats` (per CPU), index enum record_kind. Unit: records. */
 struct record_stats {

@@ -6,6 +6,7 @@
 #include "bpf/dedupe.bpf.h"
 #include "bpf/parse.bpf.h"
 #include "bpf/policy.bpf.h"
+#include "bpf/socket_maps.bpf.h"
 
 /* Preallocated: an insert never waits for memory and never fails below max_entries, which the loader sets (flows.max). */
 struct {
@@ -16,8 +17,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } flows SEC(".maps");
 
-/* The cgroup is asked for with a direction's first packets only: a SYN may not have a full socket yet. */
-#define FLOW_CGROUP_PACKETS 4
+/* The owner is asked for with a direction's first packets only: a SYN may not have a full socket yet. */
+#define FLOW_OWNER_PACKETS 4
 /* And details with these: see details.bpf.h. */
 #define FLOW_YOUNG_PACKETS 2
 
@@ -68,10 +69,36 @@ static __always_inline __u64 flow_new_id(void)
 	return (bpf_ktime_get_ns() << 10 | (bpf_get_smp_processor_id() & 0x3ff)) ^ sensor.id_salt;
 }
 
-/* True: the end's cgroup was not known before this packet. */
-static __always_inline bool flow_learn_cgroup(struct __sk_buff *skb, struct flow_end *end)
+/* The sockets at both ends, as far as the tuple alone tells and they are not known. */
+static __always_inline void flow_learn_connection(struct packet *packet, struct flow *flow)
 {
-	if (end->cgroup_id || end->packets >= FLOW_CGROUP_PACKETS)
+	__u8 twin = packet->key.twin;
+
+	if (!sensor.sockets || packet->key.protocol != IPPROTO_TCP || (flow->end[0].cookie && flow->end[1].cookie))
+		return;
+	packet->key.twin = 0;
+	const struct connection *connection = bpf_map_lookup_elem(&connections, &packet->key);
+	packet->key.twin = twin;
+	if (!connection)
+		return;
+	for (int i = 0; i < 2; i++)
+		if (!flow->end[i].cookie)
+			flow->end[i].cookie = connection->cookie[i];
+}
+
+/*
+ * Whose socket sends, and who is at the other end. A request socket (it sends SYN and ACK) has the cookie already that the
+ * accepted one will have. True: the end's cgroup was not known before this packet.
+ */
+static __always_inline bool flow_learn_owner(struct __sk_buff *skb, struct packet *packet, struct flow *flow,
+                                             struct flow_end *end)
+{
+	if (end->packets >= FLOW_OWNER_PACKETS)
+		return false;
+	if (!end->cookie)
+		end->cookie = bpf_get_socket_cookie(skb);
+	flow_learn_connection(packet, flow);
+	if (end->cgroup_id)
 		return false;
 	end->cgroup_id = bpf_skb_cgroup_id(skb);
 	return end->cgroup_id != 0;
@@ -103,6 +130,7 @@ struct flow_position {
 	__u64 flow_id;
 	__u64 bytes_before; /* that its sender had sent */
 	__u64 cgroup_id[2]; /* per end of the key */
+	__u64 cookie[2];    /* likewise */
 	__u8 initiator;
 	__u8 policy; /* enum flow_policy */
 	__u8 young;  /* 1: among the first FLOW_YOUNG_PACKETS that its sender sent */
@@ -132,13 +160,17 @@ static __always_inline long flow_insert(struct __sk_buff *skb, struct packet *pa
 		.bytes = denied ? 0 : packet->bytes,
 		.last_ns = now,
 		.cgroup_id = bpf_skb_cgroup_id(skb),
+		.cookie = bpf_get_socket_cookie(skb),
 		.hook = denied ? 0 : packet->hook,
 		.tcp_flags = packet->tcp_flags,
 	};
+	flow_learn_connection(packet, &flow);
 	packet->key.twin = lookup->free_twin;
 	ret_position->flow_id = flow.id;
-	ret_position->cgroup_id[0] = flow.end[0].cgroup_id;
-	ret_position->cgroup_id[1] = flow.end[1].cgroup_id;
+	for (int i = 0; i < 2; i++) {
+		ret_position->cgroup_id[i] = flow.end[i].cgroup_id;
+		ret_position->cookie[i] = flow.end[i].cookie;
+	}
 	ret_position->initiator = flow.initiator;
 	ret_position->young = 1;
 	return bpf_map_update_elem(&flows, &packet->key, &flow, BPF_NOEXIST);
@@ -150,7 +182,7 @@ static __always_inline enum verdict flow_count(struct __sk_buff *skb, struct pac
 {
 	struct flow_end *end = packet->sender ? &flow->end[1] : &flow->end[0];
 
-	ret_position->policy = policy_update(flow, flow_learn_cgroup(skb, end));
+	ret_position->policy = policy_update(flow, flow_learn_owner(skb, packet, flow, end));
 	if (ret_position->policy == POLICY_DENIED) {
 		flow_touch(packet, now, end);
 		return VERDICT_NAMESPACE;
@@ -162,7 +194,9 @@ static __always_inline enum verdict flow_count(struct __sk_buff *skb, struct pac
 	ret_position->initiator = flow->initiator;
 	ret_position->young = end->packets < FLOW_YOUNG_PACKETS;
 	flow_add(packet, now, end);
-	ret_position->cgroup_id[0] = flow->end[0].cgroup_id;
-	ret_position->cgroup_id[1] = flow->end[1].cgroup_id;
+	for (int i = 0; i < 2; i++) {
+		ret_position->cgroup_id[i] = flow->end[i].cgroup_id;
+		ret_position->cookie[i] = flow->end[i].cookie;
+	}
 	return VERDICT_OBSERVED;
 }

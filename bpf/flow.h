@@ -80,13 +80,14 @@ struct flow_end {
 	__u64 bytes;     /* from the IP header on */
 	__u64 last_ns;   /* CLOCK_MONOTONIC of the latest packet; 0: none yet */
 	__u64 cgroup_id; /* of the sending socket (cgroup v2 inode); 0: no hook saw it */
+	__u64 cookie;    /* of this end's socket, the key of its owner in map `sockets`; 0: no hook saw it */
 	__u64 taken_ns;  /* CLOCK_MONOTONIC when the owning hook took this direction over from former_hook; 0: never */
 	__u32 hook;      /* hook_number() that owns this direction; 0: none yet */
 	__u32 former_hook;
 	__u8 tcp_flags; /* all seen, or-ed */
 	__u8 reserved[7];
 };
-_Static_assert(sizeof(struct flow_end) == 56, "flow_end layout");
+_Static_assert(sizeof(struct flow_end) == 64, "flow_end layout");
 
 struct flow {
 	__u64 id;        /* unique within the life of the pinned maps, and with high probability beyond */
@@ -98,7 +99,7 @@ struct flow {
 	__u8 policy;      /* enum flow_policy */
 	__u8 reserved[2];
 };
-_Static_assert(sizeof(struct flow) == 144, "flow layout");
+_Static_assert(sizeof(struct flow) == 160, "flow layout");
 
 /* What the namespaces of a flow's local ends say of it. */
 enum flow_policy {

@@ -16,17 +16,22 @@ enum iface_hook {
 	}
 
 struct iface_info {
-	__u32 ifindex;
-	__u32 slot;      /* index into iface_stats, in units of DIRECTION_MAX; 1 .. IFACE_SLOTS - 1 */
-	__u8 hook;       /* enum iface_hook */
-	__u8 link_type;  /* enum link_type */
-	__u8 owns_qdisc; /* we made the clsact qdisc */
-	__u8 reserved;
+	__u64 netns_cookie; /* where domain is not 0: of the network namespace, never given twice; 0: before Linux 5.14 */
+	__u32 netns_inode;   /* likewise: its number in /proc/PID/ns/net, which may be given again when it is gone */
+	__u32 ifindex;       /* in its network namespace */
+	__u32 slot;          /* index into iface_stats, in units of DIRECTION_MAX; 1 .. IFACE_SLOTS - 1 */
 	__u32 tc_priority;   /* clsact only */
 	__u32 program_id[2]; /* clsact only: of our filter, per direction: a filter with another program is not ours */
+	__u16 domain;        /* struct flow_key's; 0: the network namespace that the sensor runs in */
+	__u8 hook;           /* enum iface_hook */
+	__u8 link_type;      /* enum link_type */
+	__u8 owns_qdisc;     /* we made the clsact qdisc */
+	__u8 reserved[3];    /* 0 */
 	char name[16];
 };
-_Static_assert(sizeof(struct iface_info) == 40, "iface_info layout");
+_Static_assert(sizeof(struct iface_info) == 56, "iface_info layout");
+
+#define DOMAINS_MAX 65535 /* the largest domain; the smallest one is 1 */
 
 /*
  * A VLAN that this host terminates: key of map `vlans`, value __u8 (nothing). A tag inside another one that is terminated,

@@ -21,6 +21,8 @@
 #include "bpf/emit.bpf.h"
 #include "bpf/details.bpf.h"
 #include "bpf/hook_tc.bpf.h"
+#include "bpf/socket.bpf.h"
+#include "bpf/hook_sock.bpf.h"
 #include "bpf/loader.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -123,15 +123,17 @@ static __always_inline void slot_recall(const struct flow_slot *slot, struct pac
 	const struct flow *flow = bpf_map_lookup_elem(&flows, &packet->key);
 	if (!flow || flow->id != slot->id)
 		return;
-	position->cgroup_id[0] = flow->end[0].cgroup_id;
-	position->cgroup_id[1] = flow->end[1].cgroup_id;
+	for (int i = 0; i < 2; i++) {
+		position->cgroup_id[i] = flow->end[i].cgroup_id;
+		position->cookie[i] = flow->end[i].cookie;
+	}
 	position->initiator = flow->initiator;
 }
 
-/* Nothing more to learn of this end's packets but how many: their head was sampled, their cgroup asked for. */
+/* Nothing more to learn of this end's packets but how many: their head was sampled, their owner asked for. */
 static __always_inline bool end_is_settled(const struct flow_end *end)
 {
-	return end->packets >= FLOW_CGROUP_PACKETS && (!sensor.samples || end->bytes >= sensor.head_bytes);
+	return end->packets >= FLOW_OWNER_PACKETS && (!sensor.samples || end->bytes >= sensor.head_bytes);
 }
 
 /* Behind a packet that was counted into FLOW in the table, or was a duplicate there: the slot takes over for a while. */

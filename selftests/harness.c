@@ -30,6 +30,7 @@ static struct sensor_bpf *skeleton_load(const struct harness_options *options)
 	bpf_map__set_max_entries(skeleton->maps.flows, flows_max);
 	bpf_map__set_max_entries(skeleton->maps.reported, flows_max);
 	bpf_map__set_max_entries(skeleton->maps.slots, SLOTS_PER_CPU * (uint32_t)libbpf_num_possible_cpus());
+	bpf_map__set_max_entries(skeleton->maps.connections, flows_max);
 	bpf_map__set_max_entries(skeleton->maps.ring, options->ring_bytes ? options->ring_bytes : RING_BYTES);
 	bpf_object__for_each_map(map, skeleton->obj) assert_int_equal(bpf_map__set_pin_path(map, NULL), 0);
 	if (sensor_bpf__load(skeleton) != 0)

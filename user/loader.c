@@ -6,110 +6,11 @@
 #include <sys/stat.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "bpf/books.h"
-#include "bpf/config.h"
-#include "bpf/iface.h"
-#include "sensor.skel.h"
 #include "user/conntrack.h"
 #include "user/loader.h"
 #include "user/loader_filter.h"
 #include "user/loader_messages.h"
-#include "user/pins.h"
-
-/* FNV-1a: names a directory, protects nothing. */
-static uint64_t hash_add(uint64_t hash, const void *data, size_t size)
-{
-	for (const uint8_t *byte = data; size--; byte++)
-		hash = (hash ^ *byte) * 0x100000001b3;
-	return hash;
-}
-
-/* Everything that decides whether a pinned map can be taken over, and what its bytes mean. */
-static void layout_name(const struct sensor_bpf *skeleton, char layout[static 17])
-{
-	const uint32_t version = EVENT_VERSION;
-	uint64_t hash = hash_add(0xcbf29ce484222325, &version, sizeof(version));
-	const struct bpf_map *map;
-
-	bpf_object__for_each_map(map, skeleton->obj)
-	{
-		if (bpf_map__is_internal(map))
-			continue;
-		uint32_t definition[] = { bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map),
-			                  bpf_map__max_entries(map), bpf_map__map_flags(map) };
-		hash = hash_add(hash, bpf_map__name(map), strlen(bpf_map__name(map)) + 1);
-		hash = hash_add(hash, definition, sizeof(definition));
-	}
-	snprintf(layout, 17, "%016llx", (unsigned long long)hash);
-}
-
-/* *RET_MADE: the layout's directory was not there before. */
-static int set_pin_paths(struct sensor_bpf *skeleton, const char *bpffs, const char *layout, bool *ret_made)
-{
-	struct bpf_map *map;
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", bpffs, layout);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	bpf_object__for_each_map(map, skeleton->obj)
-	{
-		if (bpf_map__is_internal(map))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s/%s", bpffs, layout, bpf_map__name(map));
-		int r = bpf_map__set_pin_path(map, path);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int unset_pin_paths(struct sensor_bpf *skeleton)
-{
-	struct bpf_map *map;
-	int r = 0;
-	bpf_object__for_each_map(map, skeleton->obj) if (r == 0 && !bpf_map__is_internal(map)) r =
-		bpf_map__set_pin_path(map, NULL);
-	return r;
-}
-
-static struct sensor_bpf *skeleton_open(const struct loader_options *options)
-{
-	loader_messages_clear();
-	libbpf_set_print(loader_messages_print);
-	struct sensor_bpf *skeleton = sensor_bpf__open();
-	if (!skeleton)
-		return NULL;
-	skeleton->rodata->sensor = options->config;
-	bpf_map__set_max_entries(skeleton->maps.flows, options->flows_max);
-	bpf_map__set_max_entries(skeleton->maps.reported, options->flows_max);
-	bpf_map__set_max_entries(skeleton->maps.slots, SLOTS_PER_CPU * (uint32_t)libbpf_num_possible_cpus());
-	bpf_map__set_max_entries(skeleton->maps.ring, options->ring_bytes);
-	return skeleton;
-}
-
-/* Opens, sizes and loads; maps of the same layout are taken over by their pins. */
-static int skeleton_load(const struct loader_options *options, struct sensor_bpf **ret_skeleton, char layout[static 17])
-{
-	struct sensor_bpf *skeleton = skeleton_open(options);
-	if (!skeleton)
-		return -errno;
-	layout_name(skeleton, layout);
-
-	bool made = false;
-	int r = options->bpffs ? set_pin_paths(skeleton, options->bpffs, layout, &made) : unset_pin_paths(skeleton);
-	if (r == 0)
-		r = sensor_bpf__load(skeleton);
-	if (r < 0) {
-		/* libbpf pins maps before it loads programs. */
-		if (made)
-			pins_remove(options->bpffs, layout);
-		sensor_bpf__destroy(skeleton);
-		return r;
-	}
-	*ret_skeleton = skeleton;
-	return 0;
-}
+#include "user/loader_skeleton.h"
 
 static int load_filter(const struct sensor_bpf *skeleton, const char *expression, struct loaded_filter *ret_filter)
 {
@@ -197,18 +98,36 @@ static int swap_programs(struct loader *loader, const struct sensor_bpf *skeleto
 	return r < 0 ? r : pin_program(loader, "sonde_main", main);
 }
 
+static unsigned int all_parts(const struct loader_options *options)
+{
+	return options->config.sockets ? SKELETON_PACKETS | SKELETON_SOCKETS : SKELETON_PACKETS;
+}
+
 int loader_try(const struct loader_options *options)
 {
 	_cleanup_(loaded_filter_close) struct loaded_filter filter = LOADED_FILTER_NONE;
-	struct sensor_bpf *skeleton = skeleton_open(options);
-	if (!skeleton)
-		return -errno;
-	int r = unset_pin_paths(skeleton);
-	if (r == 0)
-		r = sensor_bpf__load(skeleton);
-	if (r == 0)
-		r = load_filter(skeleton, options->filter, &filter);
+	struct loader_options private = *options;
+	struct sensor_bpf *skeleton;
+	char layout[17];
+
+	private.bpffs = NULL;
+	int r = skeleton_load(&private, all_parts(&private), &skeleton, layout);
+	if (r < 0)
+		return r;
+	r = load_filter(skeleton, options->filter, &filter);
 	sensor_bpf__destroy(skeleton);
+	return r;
+}
+
+int loader_try_sockets(void)
+{
+	const struct loader_options options = { .flows_max = 1, .ring_bytes = 4096, .config = { .sockets = 1 } };
+	struct sensor_bpf *skeleton;
+	char layout[17];
+	int r = skeleton_load(&options, SKELETON_SOCKETS, &skeleton, layout);
+	if (r == 0)
+		sensor_bpf__destroy(skeleton);
+	loader_messages_clear();
 	return r;
 }
 
@@ -229,6 +148,10 @@ static void maps_of_skeleton(const struct sensor_bpf *skeleton, struct sensor_ma
 		.dedupe_stats = bpf_map__fd(skeleton->maps.dedupe_stats),
 		.departed = bpf_map__fd(skeleton->maps.departed),
 		.vlans = bpf_map__fd(skeleton->maps.vlans),
+		.sockets = bpf_map__fd(skeleton->maps.sockets),
+		.connections = bpf_map__fd(skeleton->maps.connections),
+		.bound = bpf_map__fd(skeleton->maps.bound),
+		.socket_owners = bpf_map__fd(skeleton->maps.socket_owners),
 		.flows_max = bpf_map__max_entries(skeleton->maps.flows),
 		.ring_bytes = bpf_map__max_entries(skeleton->maps.ring),
 		.slots_max = bpf_map__max_entries(skeleton->maps.slots),
@@ -243,7 +166,7 @@ int loader_open(const struct loader_options *options, struct loader **ret_loader
 		return -ENOMEM;
 	loader->main = -1;
 	snprintf(loader->bpffs, sizeof(loader->bpffs), "%s", options->bpffs ? options->bpffs : "");
-	int r = skeleton_load(options, &loader->skeleton, loader->layout);
+	int r = skeleton_load(options, all_parts(options), &loader->skeleton, loader->layout);
 	if (r < 0)
 		return r;
 	maps_of_skeleton(loader->skeleton, &loader->maps);
@@ -263,7 +186,8 @@ int loader_reconfigure(struct loader *loader, const struct loader_options *optio
 	char layout[17];
 	if (!options->bpffs || !*loader->bpffs)
 		return -EINVAL;
-	int r = skeleton_load(options, &skeleton, layout);
+	/* The socket hooks stay as they are: nothing that can change concerns them. */
+	int r = skeleton_load(options, SKELETON_PACKETS, &skeleton, layout);
 	if (r < 0)
 		return r;
 	if (strcmp(layout, loader->layout) != 0)

@@ -12,16 +12,17 @@
 struct sensor_maps {
 	int flows, reported, ifaces, iface_stats, record_stats, ring, books, self_sockets, slots;
 	int details, dedupe_stats, departed, vlans, policy_cgroups;
+	int sockets, connections, bound, socket_owners;
 	uint32_t flows_max, ring_bytes, slots_max;
 };
 
 /* Nothing open: what maps_close takes without effect. */
-#define SENSOR_MAPS_CLOSED                                                                                       \
-	(struct sensor_maps)                                                                                     \
-	{                                                                                                        \
-		.flows = -1, .reported = -1, .ifaces = -1, .iface_stats = -1, .record_stats = -1, .ring = -1,    \
-		.books = -1, .self_sockets = -1, .slots = -1, .details = -1, .dedupe_stats = -1, .departed = -1, \
-		.vlans = -1, .policy_cgroups = -1                                                                \
+#define SENSOR_MAPS_CLOSED                                                                                            \
+	(struct sensor_maps)                                                                                          \
+	{                                                                                                             \
+		.flows = -1, .reported = -1, .ifaces = -1, .iface_stats = -1, .record_stats = -1, .ring = -1,         \
+		.books = -1, .self_sockets = -1, .slots = -1, .details = -1, .dedupe_stats = -1, .departed = -1,      \
+		.vlans = -1, .policy_cgroups = -1, .sockets = -1, .connections = -1, .bound = -1, .socket_owners = -1 \
 	}
 
 struct loader_options {
@@ -52,6 +53,9 @@ int loader_open(const struct loader_options *options, struct loader **ret_loader
 
 /* Loads everything and lets it go again, without a pin: would loader_open succeed? 0 or -errno. */
 int loader_try(const struct loader_options *options);
+
+/* The same for the socket hooks alone, without a message: does this kernel have what they call? */
+int loader_try_sockets(void);
 
 /*
  * Loads the programs anew with CONFIG and the filter, over the same maps, and swaps them in, atomically for each packet: it

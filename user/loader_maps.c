@@ -49,6 +49,8 @@ int maps_open(const char *bpffs, const char *layout, struct sensor_maps *ret_map
 		{ "dedupe_stats", sizeof(struct dedupe_stats), &maps.dedupe_stats, NULL },
 		{ "departed", sizeof(uint32_t), &maps.departed, NULL },
 		{ "vlans", sizeof(uint8_t), &maps.vlans, NULL },
+		{ "sockets", sizeof(struct socket_info), &maps.sockets, NULL },
+		{ "bound", sizeof(uint64_t), &maps.bound, NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
@@ -64,10 +66,11 @@ int maps_open(const char *bpffs, const char *layout, struct sensor_maps *ret_map
 
 void maps_close(struct sensor_maps *maps)
 {
-	const int fds[] = { maps->flows,        maps->reported,      maps->ifaces,       maps->iface_stats,
-		            maps->record_stats, maps->ring,          maps->books,        maps->self_sockets,
-		            maps->slots,        maps->details,       maps->dedupe_stats, maps->departed,
-		            maps->vlans,        maps->policy_cgroups };
+	const int fds[] = { maps->flows,        maps->reported,       maps->ifaces,       maps->iface_stats,
+		            maps->record_stats, maps->ring,           maps->books,        maps->self_sockets,
+		            maps->slots,        maps->details,        maps->dedupe_stats, maps->departed,
+		            maps->vlans,        maps->policy_cgroups, maps->sockets,      maps->connections,
+		            maps->bound,        maps->socket_owners };
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		closep(&fds[i]);
 }

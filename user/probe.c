@@ -8,7 +8,9 @@
 #include "user/attach.h"
 #include "user/cleanup.h"
 #include "user/conntrack.h"
+#include "user/loader.h"
 #include "user/probe.h"
+#include "user/sockets_survey.h"
 
 /* Instructions of the smallest programs; the UAPI header leaves the encoding to everybody. */
 #define INSN(c, d, s, o, i) ((struct bpf_insn) { .code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i) })
@@ -45,6 +47,25 @@ static bool probe_conntrack(void)
 	return conntrack_load(-1, -1, &program) == 0;
 }
 
+/* The hooks themselves; and a kernel that knows links on cgroups looks for the cgroup, before it says that there is none. */
+static bool probe_sockets(void)
+{
+	const struct bpf_insn insns[] = { INSN(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1), INSN_EXIT };
+	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_CGROUP_INET_SOCK_CREATE);
+	_cleanup_(closep) int program =
+		bpf_prog_load(BPF_PROG_TYPE_CGROUP_SOCK, "sonde_probe", "GPL", insns, ARRAY_SIZE(insns), &options);
+	if (program < 0)
+		return false;
+	_cleanup_(closep) int link = bpf_link_create(program, -1, BPF_CGROUP_INET_SOCK_CREATE, NULL);
+	return link < 0 && errno == EBADF && loader_try_sockets() == 0;
+}
+
+static bool probe_socket_iter(void)
+{
+	_cleanup_(survey_freep) struct survey *survey = NULL;
+	return survey_open(NULL, &survey) == 0;
+}
+
 static const struct {
 	struct feature_info info;
 	bool (*probe)(void);
@@ -54,6 +75,13 @@ static const struct {
 	                           probe_coarse_clock },
 	[FEATURE_CONNTRACK] = { { "conntrack", "5.18 and nf_conntrack", "records without translated addresses" },
 	                        probe_conntrack },
+	[FEATURE_SOCKETS] = { { "sockets", "5.9, with CONFIG_CGROUP_BPF",
+	                        "no processes and no socket records, pods by the cgroups of packets alone" },
+	                      probe_sockets },
+	[FEATURE_SOCKET_ITER] = { { "socket_iter", "5.12",
+	                            "nothing is known of sockets older than the sensor, connections' health at close "
+	                            "only" },
+	                          probe_socket_iter },
 };
 
 /* Probed from the main thread only. */

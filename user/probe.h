@@ -9,6 +9,8 @@ enum feature {
 	FEATURE_TCX,          /* links on TC hooks (6.6) */
 	FEATURE_COARSE_CLOCK, /* bpf_ktime_get_coarse_ns (5.11) */
 	FEATURE_CONNTRACK,    /* bpf_skb_ct_lookup (5.18, with nf_conntrack loaded) */
+	FEATURE_SOCKETS,      /* what the socket hooks call, and links on cgroups (5.9) */
+	FEATURE_SOCKET_ITER,  /* iterators over files and socket storage that tell sockets (5.12) */
 	FEATURE_MAX,
 };
 
