@@ -52,9 +52,14 @@ int identity_fixture_setup(void **state)
 }
 
 /* A cgroup's files go with it and cannot be removed one by one. */
-static int remove_dir(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static int remove_cgroup(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	return type == FTW_DP ? rmdir(path) : 0;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
 }
 
 int identity_fixture_teardown(void **state)
@@ -62,8 +67,8 @@ int identity_fixture_teardown(void **state)
 	struct identity_fixture *fixture = *state;
 	int r = 0;
 	if (fixture->tree_fd >= 0)
-		r = nftw(fixture->tree, remove_dir, 64, FTW_DEPTH | FTW_PHYS);
-	if (fixture->log_fd >= 0 && nftw(fixture->log, remove_dir, 16, FTW_DEPTH | FTW_PHYS) < 0)
+		r = nftw(fixture->tree, remove_cgroup, 64, FTW_DEPTH | FTW_PHYS);
+	if (fixture->log_fd >= 0 && nftw(fixture->log, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0)
 		r = -1;
 	closep(&fixture->tree_fd);
 	closep(&fixture->log_fd);

@@ -50,9 +50,17 @@ static void test_order(void **state)
 	assert_int_equal(namespace_policy(&none, "shop"), POLICY_ALLOWED);
 }
 
-static struct namespaces *open_namespaces(const struct identity_fixture *fixture, int map)
+static struct identity *open_identity(const struct identity_fixture *fixture)
 {
-	const struct namespaces_options options = { fixture->tree, fixture->pods, map };
+	const struct identity_options options = { fixture->tree, fixture->pods, 1024 };
+	struct identity *identity;
+	assert_int_equal(identity_open(&options, &identity), 0);
+	return identity;
+}
+
+static struct namespaces *open_namespaces(struct identity *identity, int map, const struct config_rules *rules)
+{
+	const struct namespaces_options options = { identity, map, rules };
 	struct namespaces *namespaces;
 	assert_int_equal(namespaces_open(&options, &namespaces), 0);
 	return namespaces;
@@ -88,8 +96,8 @@ static void test_life(void **state)
 	make_path(fixture->log_fd, "pods/shop_web_" UID);
 	assert_int_equal(bpf_map_update_elem(map, &stranger, &denied, BPF_ANY), 0);
 
-	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(fixture, map);
-	assert_true(namespaces_scan(namespaces, &deny));
+	_cleanup_(identity_freep) struct identity *identity = open_identity(fixture);
+	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(identity, map, &deny);
 	assert_int_equal(policy_of(map, host), POLICY_ALLOWED);
 	assert_int_equal(policy_of(map, docker), POLICY_ALLOWED);
 	assert_int_equal(policy_of(map, container), POLICY_DENIED);
@@ -98,18 +106,39 @@ static void test_life(void **state)
 
 	make_path(fixture->log_fd, "pods/shop_db_" UID2);
 	uint64_t second = make_path(fixture->tree_fd, "kubepods/besteffort/pod" UID2 "/" ID);
-	assert_true(namespaces_scan(namespaces, &deny));
+	assert_int_equal(identity_read(identity), 0);
 	assert_int_equal(policy_of(map, late), POLICY_DENIED);
 	assert_int_equal(policy_of(map, second), POLICY_DENIED);
 
-	assert_true(namespaces_scan(namespaces, &allow));
+	namespaces_apply(namespaces, &allow);
 	assert_int_equal(policy_of(map, container), POLICY_ALLOWED);
 	assert_int_equal(policy_of(map, second), POLICY_ALLOWED);
 
 	assert_int_equal(unlinkat(fixture->tree_fd, "kubepods/besteffort/pod" UID "/" ID, AT_REMOVEDIR), 0);
-	assert_true(namespaces_scan(namespaces, &allow));
+	assert_int_equal(identity_read(identity), 0);
 	assert_int_equal(policy_of(map, container), POLICY_PENDING);
 	assert_int_equal(namespaces_unknown(namespaces), 0);
+	assert_int_equal(namespaces_left_out(namespaces), 0);
+}
+
+/* Rules may end and begin again while the index lives on: the map is left alone in between. */
+static void test_ends(void **state)
+{
+	const struct identity_fixture *fixture = identity_fixture_or_skip(state);
+	_cleanup_(closep) int map = make_map(64);
+	const struct config_rules deny = RULES({ "*", NAMESPACE_DENY });
+	make_path(fixture->log_fd, "pods/shop_web_" UID);
+
+	_cleanup_(identity_freep) struct identity *identity = open_identity(fixture);
+	for (int i = 0; i < 8; i++) { /* more often than there is room for subscribers */
+		struct namespaces *namespaces = open_namespaces(identity, map, &deny);
+		namespaces_free(namespaces);
+	}
+	uint64_t container = make_path(fixture->tree_fd, "kubepods/besteffort/pod" UID "/" ID);
+	assert_int_equal(identity_read(identity), 0);
+	assert_int_equal(policy_of(map, container), POLICY_PENDING);
+	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(identity, map, &deny);
+	assert_int_equal(policy_of(map, container), POLICY_DENIED);
 }
 
 static void test_no_room(void **state)
@@ -119,9 +148,16 @@ static void test_no_room(void **state)
 	const struct config_rules rules = RULES({ "*", NAMESPACE_DENY });
 	make_path(fixture->tree_fd, "a/b/c");
 
-	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(fixture, map);
-	assert_false(namespaces_scan(namespaces, &rules));
-	assert_false(namespaces_scan(namespaces, &rules));
+	_cleanup_(identity_freep) struct identity *identity = open_identity(fixture);
+	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(identity, map, &rules);
+	assert_int_equal(namespaces_left_out(namespaces), 3); /* of the root, a, b and c */
+	namespaces_tick(namespaces);
+	assert_int_equal(namespaces_left_out(namespaces), 3);
+
+	assert_int_equal(unlinkat(fixture->tree_fd, "a/b/c", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(fixture->tree_fd, "a/b", AT_REMOVEDIR), 0);
+	assert_int_equal(identity_read(identity), 0);
+	assert_int_equal(namespaces_left_out(namespaces), 1);
 }
 
 /* Forgetting must not blind the sensor: after ten seconds a pod that nobody knows is observed. */
@@ -132,24 +168,28 @@ static void test_unknown_namespace(void **state)
 	const struct config_rules rules = RULES({ "*", NAMESPACE_DENY });
 	uint64_t pod = make_path(fixture->tree_fd, "kubepods/besteffort/pod" UID);
 
-	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(fixture, map);
+	_cleanup_(identity_freep) struct identity *identity = open_identity(fixture);
+	_cleanup_(namespaces_freep) struct namespaces *namespaces = open_namespaces(identity, map, &rules);
 	uint64_t start = clock_monotonic_ns(), ns = 0;
 	for (; policy_of(map, pod) == POLICY_PENDING && ns < 20 * NS_PER_SEC; ns = clock_monotonic_ns() - start) {
-		assert_true(namespaces_scan(namespaces, &rules));
+		namespaces_tick(namespaces);
 		poll(NULL, 0, 50);
 	}
 	assert_int_equal(policy_of(map, pod), POLICY_ALLOWED);
 	assert_true(ns >= 10 * NS_PER_SEC && ns < 12 * NS_PER_SEC);
 	assert_int_equal(namespaces_unknown(namespaces), 1);
+
+	make_path(fixture->log_fd, "pods/shop_web_" UID);
+	assert_int_equal(identity_read(identity), 0);
+	assert_int_equal(policy_of(map, pod), POLICY_DENIED);
+	assert_int_equal(namespaces_unknown(namespaces), 0);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, identity_fixture_setup, identity_fixture_teardown)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_order),
-		TEST(test_life),
-		TEST(test_no_room),
+		cmocka_unit_test(test_order), TEST(test_life), TEST(test_ends), TEST(test_no_room),
 		TEST(test_unknown_namespace),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,142 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * An index of cgroups by id, filled by reading the whole tree whenever an unknown id comes. The id of a cgroup is the
- * inode of its directory, is never given twice, and its path never changes: so what an entry knows stays true.
- */
 #include <errno.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <string.h>
-#include <time.h>
-#include "user/cgroup.h"
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include "user/cgroup_tree.h"
-#include "user/identity.h"
-#include "user/pods.h"
+#include "user/clock.h"
+#include "user/identity_internal.h"
 
-#define HASH_NONFATAL_OOM 1 /* without, uthash ends the process */
-#include <uthash.h>
-#include <utlist.h>
-
-#define RETRY_FIRST_NS (250ULL * 1000000)
-/* The longest wait for names, and for a cgroup: one that a reading of the tree did not find is hardly ever still to
- * come. */
-#define RETRY_NAMES_NS  (4ULL * 1000000000)
-#define RETRY_CGROUP_NS (64ULL * 1000000000)
-
-enum entry_kind {
-	ENTRY_LOST, /* not in the tree when that was read last */
-	ENTRY_HOST, /* neither pod nor container */
-	ENTRY_POD,  /* pod, or container without one */
-};
-
-struct entry {
-	uint64_t id;
-	enum entry_kind kind;
-	bool used;         /* asked for, not just found on the way */
-	bool settled;      /* ENTRY_POD: there is no more to learn */
-	uint64_t retry_ns; /* CLOCK_MONOTONIC; not before, for ENTRY_LOST and what is not settled */
-	uint64_t wait_ns;  /* how long the last wait was; doubles */
-	struct cgroup_path path;
-	struct owner *owner;
-	struct entry *prev, *next;
-	UT_hash_handle hh;
-};
-
-struct identity {
-	int tree_fd;
-	char *pods_dir;
-	struct entry *by_id;
-	struct entry *by_use; /* the least recently used first */
-	size_t n, max;
-	uint64_t read_ns; /* CLOCK_MONOTONIC; the tree is not read again before */
-	_Atomic uint64_t misses[IDENTITY_MISS_MAX];
-};
-
-static uint64_t now_ns(void)
+/* Both inotify instances as one descriptor. 0 or -errno. */
+static int open_events(struct identity *identity)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
+	const int fds[] = { identity->watch_fd, pods_fd(identity->pods) };
+	_cleanup_(closep) int epoll = -1;
 
-static struct entry *entry_find(struct identity *identity, uint64_t id)
-{
-	struct entry *entry;
-	HASH_FIND(hh, identity->by_id, &id, sizeof(id), entry);
-	return entry;
-}
-
-static void entry_remove(struct identity *identity, struct entry *entry)
-{
-	HASH_DEL(identity->by_id, entry);
-	DL_DELETE(identity->by_use, entry);
-	identity->n--;
-	owner_unref(entry->owner);
-	free(entry);
-}
-
-/* A new entry; NULL: no memory, or (for one that nobody asked for) no room that is not in use. */
-static struct entry *entry_add(struct identity *identity, uint64_t id, bool used)
-{
-	if (identity->n >= identity->max) {
-		if (!used && identity->by_use->used)
-			return NULL;
-		entry_remove(identity, identity->by_use);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct epoll_event event = { .events = EPOLLIN };
+		if (fds[i] < 0)
+			continue;
+		if (epoll < 0)
+			epoll = epoll_create1(EPOLL_CLOEXEC);
+		if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
+			return -errno;
 	}
-	_cleanup_(freep) struct entry *entry = calloc(1, sizeof(*entry));
-	if (!entry)
-		return NULL;
-	entry->id = id;
-	entry->used = used;
-	HASH_ADD(hh, identity->by_id, id, sizeof(entry->id), entry);
-	if (!entry->hh.tbl)
-		return NULL;
-	if (used)
-		DL_APPEND(identity->by_use, entry);
-	else
-		DL_PREPEND(identity->by_use, entry);
-	identity->n++;
-	return TAKE_PTR(entry);
-}
-
-static void entry_touch(struct identity *identity, struct entry *entry)
-{
-	entry->used = true;
-	DL_DELETE(identity->by_use, entry);
-	DL_APPEND(identity->by_use, entry);
-}
-
-static void entry_wait(struct entry *entry, uint64_t now, uint64_t max_ns)
-{
-	entry->wait_ns = entry->wait_ns ? entry->wait_ns * 2 : RETRY_FIRST_NS;
-	if (entry->wait_ns > max_ns)
-		entry->wait_ns = max_ns;
-	entry->retry_ns = now + entry->wait_ns;
-}
-
-/* What one reading of the tree is for. */
-struct reading {
-	struct identity *identity;
-	uint64_t wanted;
-};
-
-static void note_cgroup(uint64_t id, const char *path, void *data)
-{
-	const struct reading *reading = data;
-	struct entry *entry = entry_find(reading->identity, id);
-	if (!entry)
-		entry = entry_add(reading->identity, id, id == reading->wanted);
-	if (!entry || entry->kind != ENTRY_LOST)
-		return;
-	entry->kind = cgroup_path_parse(path, &entry->path) ? ENTRY_POD : ENTRY_HOST;
-	entry->retry_ns = entry->wait_ns = 0;
-}
-
-static void read_tree(struct identity *identity, uint64_t wanted)
-{
-	struct reading reading = { identity, wanted };
-	cgroup_tree_walk(identity->tree_fd, note_cgroup, &reading);
-	identity->read_ns = now_ns() + RETRY_FIRST_NS;
+	identity->events_fd = TAKE_FD(epoll);
+	return 0;
 }
 
 int identity_open(const struct identity_options *options, struct identity **ret_identity)
@@ -153,11 +39,16 @@ int identity_open(const struct identity_options *options, struct identity **ret_
 	if (!identity)
 		return -ENOMEM;
 	identity->tree_fd = TAKE_FD(fd);
+	identity->events_fd = -1;
 	identity->max = options->max_cgroups;
-	identity->pods_dir = strdup(options->pods_dir);
-	if (!identity->pods_dir)
-		return -ENOMEM;
-	read_tree(identity, 0);
+	identity->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	r = pods_open(options->pods_dir, identity_names_appeared, identity, &identity->pods);
+	if (r == 0)
+		r = open_events(identity);
+	if (r < 0)
+		return r;
+	identity->root_id = cgroup_tree_id(identity->tree_fd, "/");
+	identity_tree_read(identity);
 	*ret_identity = TAKE_PTR(identity);
 	return 0;
 }
@@ -166,10 +57,11 @@ void identity_free(struct identity *identity)
 {
 	if (!identity)
 		return;
-	while (identity->by_id)
-		entry_remove(identity, identity->by_id);
-	close(identity->tree_fd);
-	free(identity->pods_dir);
+	identity_tree_clear(identity);
+	pods_free(identity->pods);
+	closep(&identity->events_fd);
+	closep(&identity->watch_fd);
+	closep(&identity->tree_fd);
 	free(identity);
 }
 
@@ -178,79 +70,103 @@ static void count_miss(struct identity *identity, enum identity_miss miss)
 	atomic_fetch_add_explicit(&identity->misses[miss], 1, memory_order_relaxed);
 }
 
-/* The entry of ID, from the tree if need be; NULL: no memory, or not known and the tree was read just now. */
-static struct entry *find_cgroup(struct identity *identity, uint64_t id)
+/* One that is not known may be in the events that are not read yet. */
+static struct cgroup *find_or_read(struct identity *identity, uint64_t id)
 {
-	struct entry *entry = entry_find(identity, id);
-	if (entry && entry->kind != ENTRY_LOST)
-		return entry;
-
-	uint64_t now = now_ns();
-	if (now < identity->read_ns || (entry && now < entry->retry_ns))
-		return entry;
-	read_tree(identity, id);
-	entry = entry_find(identity, id); /* reading may have pushed out the old one */
-	if (!entry)
-		entry = entry_add(identity, id, true);
-	if (entry && entry->kind == ENTRY_LOST)
-		entry_wait(entry, now, RETRY_CGROUP_NS);
-	return entry;
+	struct cgroup *cgroup = identity_tree_find(identity, id);
+	if (cgroup)
+		return cgroup;
+	identity_read(identity);
+	return identity_tree_find(identity, id);
 }
 
-static const char *name_or_null(const char *name)
+enum identity_state identity_lookup(struct identity *identity, uint64_t cgroup_id, struct owner **ret_owner)
 {
-	return name[0] ? name : NULL;
-}
-
-/* Looks for the names that are still missing. What is known already stays, should the kubelet's directory be gone. */
-static void find_names(struct identity *identity, struct entry *entry)
-{
-	const struct cgroup_path *path = &entry->path;
-	struct pod_names pod = { 0 };
-	uint64_t now = now_ns();
-
-	if (now < entry->retry_ns)
-		return;
-	bool found = path->pod_uid[0] && pods_lookup(identity->pods_dir, path->pod_uid, path->container_id, &pod) == 0;
-	if (!path->container_id[0])
-		pod.container_name[0] = '\0'; /* in the pod, but a monitor perhaps: not surely its only container */
-
-	if (found || !entry->owner) {
-		struct owner *owner = owner_new(&(struct owner_names) {
-			.namespace_name = name_or_null(pod.namespace_name),
-			.pod_name = name_or_null(pod.pod_name),
-			.pod_uid = name_or_null(path->pod_uid),
-			.container_name = name_or_null(pod.container_name),
-			.container_id = name_or_null(path->container_id),
-		});
-		if (!owner)
-			return;
-		owner_unref(entry->owner);
-		entry->owner = owner;
-	}
-	entry->settled = !path->pod_uid[0] || (found && (pod.container_name[0] || !path->container_id[0]));
-	if (!entry->settled)
-		entry_wait(entry, now, RETRY_NAMES_NS);
-}
-
-struct owner *identity_lookup(struct identity *identity, uint64_t cgroup_id)
-{
+	*ret_owner = NULL;
 	if (!cgroup_id)
-		return NULL;
-	struct entry *entry = find_cgroup(identity, cgroup_id);
-	if (!entry || entry->kind == ENTRY_LOST) {
+		return IDENTITY_UNKNOWN;
+	if (cgroup_id == identity->root_id)
+		return IDENTITY_ROOT;
+	struct cgroup *cgroup = find_or_read(identity, cgroup_id);
+	if (!cgroup) {
 		count_miss(identity, MISS_CGROUP);
-		return NULL;
+		return IDENTITY_UNKNOWN;
 	}
-	entry_touch(identity, entry);
-	if (entry->kind == ENTRY_HOST)
-		return NULL;
-	if (!entry->settled) {
-		find_names(identity, entry);
-		if (!entry->settled)
-			count_miss(identity, owner_names(entry->owner)->pod_name ? MISS_CONTAINER : MISS_POD);
-	}
-	return owner_ref(entry->owner);
+	if (cgroup->gone)
+		identity_tree_touch(identity, cgroup);
+	if (!cgroup->owner)
+		return IDENTITY_HOST;
+	*ret_owner = owner_ref(cgroup->owner);
+	if (!cgroup->wait)
+		return IDENTITY_POD;
+	count_miss(identity, owner_names(cgroup->owner)->pod_name ? MISS_CONTAINER : MISS_POD);
+	return clock_monotonic_ns() < cgroup->first_ns + NAMES_PATIENCE_NS ? IDENTITY_PENDING : IDENTITY_POD;
+}
+
+int identity_fd(const struct identity *identity)
+{
+	return identity->events_fd;
+}
+
+int identity_read(struct identity *identity)
+{
+	int names = pods_read(identity->pods), tree = identity_tree_update(identity);
+	return tree < 0 ? tree : names;
+}
+
+void identity_tick(struct identity *identity)
+{
+	pods_tick(identity->pods);
+	identity_tree_update(identity);
+}
+
+static void tell_one(const struct subscriber *subscriber, const struct cgroup *cgroup, bool gone)
+{
+	struct cgroup_path parsed;
+	const struct identity_cgroup told = {
+		.id = cgroup->id,
+		.path = cgroup->path,
+		.gone = gone,
+		.parsed = cgroup_path_parse(cgroup->path, &parsed) ? &parsed : NULL,
+		.names = owner_names(cgroup->owner),
+	};
+	subscriber->changed(&told, subscriber->data);
+}
+
+void identity_tell(struct identity *identity, const struct cgroup *cgroup, bool gone)
+{
+	for (size_t i = 0; i < identity->n_subscribers; i++)
+		tell_one(&identity->subscribers[i], cgroup, gone);
+}
+
+int identity_subscribe(struct identity *identity, identity_change changed, void *data)
+{
+	struct cgroup *cgroup, *next;
+	struct subscriber subscriber = { changed, data };
+	if (identity->n_subscribers == ARRAY_SIZE(identity->subscribers))
+		return -ENOSPC;
+	identity->subscribers[identity->n_subscribers++] = subscriber;
+	HASH_ITER (by_path, identity->by_path, cgroup, next)
+		tell_one(&subscriber, cgroup, false);
+	return 0;
+}
+
+void identity_unsubscribe(struct identity *identity, identity_change changed, const void *data)
+{
+	struct subscriber *subscribers = identity->subscribers;
+	for (size_t i = 0; i < identity->n_subscribers; i++)
+		if (subscribers[i].changed == changed && subscribers[i].data == data)
+			subscribers[i--] = subscribers[--identity->n_subscribers];
+}
+
+int identity_tree(const struct identity *identity)
+{
+	return identity->tree_fd;
+}
+
+uint64_t identity_rereads(const struct identity *identity)
+{
+	return atomic_load_explicit(&identity->rereads, memory_order_relaxed);
 }
 
 void identity_misses(const struct identity *identity, uint64_t ret_misses[static IDENTITY_MISS_MAX])

@@ -3,38 +3,30 @@
 #include <fnmatch.h>
 #include <string.h>
 #include <bpf/bpf.h>
-#include "user/cgroup.h"
-#include "user/cgroup_tree.h"
 #include "user/clock.h"
 #include "user/namespaces.h"
-#include "user/pods.h"
 #include "user/settings.h"
 
 #define HASH_NONFATAL_OOM 1 /* without, uthash ends the process */
 #include <uthash.h>
 
-#define PATIENCE_NS (10 * NS_PER_SEC) /* the kubelet makes a pod's directory before its containers */
-#define RETRY_NS    (4 * NS_PER_SEC)  /* between looks for a namespace, once patience is over */
-
-struct cgroup {
+/* What was decided of a cgroup. */
+struct verdict {
 	uint64_t id;
-	uint64_t first_ns, retry_ns; /* CLOCK_MONOTONIC */
-	uint64_t scan;               /* the last one that found it */
-	char pod_uid[37];            /* "": no pod, no namespace */
-	char name[64];               /* of the namespace; "": not known (yet) */
-	enum flow_policy policy;     /* what the map says; POLICY_PENDING: it is not in the map */
+	uint64_t first_ns;       /* CLOCK_MONOTONIC */
+	bool of_pod;             /* else of the host, or of a container that no namespace has */
+	char name[64];           /* of the namespace; "": not known (yet) */
+	enum flow_policy policy; /* what the map says; POLICY_PENDING: it is not in the map */
+	bool left_out;           /* the map has no room for it */
 	UT_hash_handle hh;
 };
 
 struct namespaces {
-	int tree_fd, map;
-	char *pods_dir;
-	struct cgroup *cgroups;
-	size_t unknown;
-	/* Of the scan under way. */
-	const struct config_rules *rules;
-	uint64_t now_ns, scan;
-	bool full;
+	struct identity *identity;
+	int map;
+	struct config_rules rules; /* borrowed */
+	struct verdict *verdicts;
+	size_t refused; /* cgroups that there is no verdict for, for want of memory; cumulative */
 };
 
 enum flow_policy namespace_policy(const struct config_rules *rules, const char *name)
@@ -45,126 +37,123 @@ enum flow_policy namespace_policy(const struct config_rules *rules, const char *
 	return POLICY_ALLOWED;
 }
 
-static void cgroup_remove(struct namespaces *namespaces, struct cgroup *cgroup)
+static struct verdict *find(const struct namespaces *namespaces, uint64_t id)
 {
-	HASH_DEL(namespaces->cgroups, cgroup);
-	free(cgroup);
+	struct verdict *verdict;
+	HASH_FIND(hh, namespaces->verdicts, &id, sizeof(id), verdict);
+	return verdict;
 }
 
-static struct cgroup *cgroup_find_or_add(struct namespaces *namespaces, uint64_t id, const char *path)
+static struct verdict *add(struct namespaces *namespaces, uint64_t id)
 {
-	struct cgroup_path parsed = { 0 };
-	struct cgroup *cgroup;
-
-	HASH_FIND(hh, namespaces->cgroups, &id, sizeof(id), cgroup);
-	if (cgroup || HASH_COUNT(namespaces->cgroups) >= POLICY_CGROUPS_MAX)
-		return cgroup;
-	cgroup = calloc(1, sizeof(*cgroup));
-	if (!cgroup)
+	_cleanup_(freep) struct verdict *verdict = calloc(1, sizeof(*verdict));
+	if (!verdict)
 		return NULL;
-	cgroup->id = id;
-	cgroup->first_ns = namespaces->now_ns;
-	cgroup->policy = POLICY_PENDING;
-	if (cgroup_path_parse(path, &parsed))
-		memcpy(cgroup->pod_uid, parsed.pod_uid, sizeof(cgroup->pod_uid));
-	HASH_ADD(hh, namespaces->cgroups, id, sizeof(cgroup->id), cgroup);
-	if (!cgroup->hh.tbl) {
-		free(cgroup);
-		return NULL;
-	}
-	return cgroup;
+	verdict->id = id;
+	verdict->first_ns = clock_monotonic_ns();
+	verdict->policy = POLICY_PENDING;
+	HASH_ADD(hh, namespaces->verdicts, id, sizeof(verdict->id), verdict);
+	return verdict->hh.tbl ? TAKE_PTR(verdict) : NULL;
 }
 
-static void look_for_name(const struct namespaces *namespaces, struct cgroup *cgroup)
+static void forget(struct namespaces *namespaces, struct verdict *verdict)
 {
-	struct pod_names names;
-
-	if (namespaces->now_ns < cgroup->retry_ns)
-		return;
-	if (pods_lookup(namespaces->pods_dir, cgroup->pod_uid, "", &names) == 0)
-		memcpy(cgroup->name, names.namespace_name, sizeof(cgroup->name));
-	else if (namespaces->now_ns >= cgroup->first_ns + PATIENCE_NS)
-		cgroup->retry_ns = namespaces->now_ns + RETRY_NS;
+	HASH_DEL(namespaces->verdicts, verdict);
+	free(verdict);
 }
 
-/* What is to be done with a cgroup, as far as is known; the kernel is told of a change. */
-static void cgroup_decide(struct namespaces *namespaces, struct cgroup *cgroup)
+static bool is_unknown(const struct verdict *verdict)
 {
-	enum flow_policy policy = POLICY_ALLOWED;
-
-	if (cgroup->pod_uid[0] && !cgroup->name[0])
-		look_for_name(namespaces, cgroup);
-	if (cgroup->name[0])
-		policy = namespace_policy(namespaces->rules, cgroup->name);
-	else if (cgroup->pod_uid[0] && namespaces->now_ns < cgroup->first_ns + PATIENCE_NS)
-		policy = POLICY_PENDING;
-	else if (cgroup->pod_uid[0])
-		namespaces->unknown++;
-
-	uint8_t verdict = (uint8_t)policy;
-	if (policy == cgroup->policy)
-		return;
-	if (bpf_map_update_elem(namespaces->map, &cgroup->id, &verdict, BPF_ANY) == 0)
-		cgroup->policy = policy;
-	else
-		namespaces->full = true;
+	return verdict->of_pod && !verdict->name[0];
 }
 
-static void take_cgroup(uint64_t id, const char *path, void *data)
+static enum flow_policy decide(const struct namespaces *namespaces, const struct verdict *verdict)
+{
+	if (verdict->name[0])
+		return namespace_policy(&namespaces->rules, verdict->name);
+	if (is_unknown(verdict) && clock_monotonic_ns() < verdict->first_ns + NAMES_PATIENCE_NS)
+		return POLICY_PENDING;
+	return POLICY_ALLOWED;
+}
+
+/* The kernel is told of a change. */
+static void enforce(struct namespaces *namespaces, struct verdict *verdict)
+{
+	enum flow_policy policy = decide(namespaces, verdict);
+	uint8_t value = (uint8_t)policy;
+	if (policy == verdict->policy)
+		return;
+	verdict->left_out = bpf_map_update_elem(namespaces->map, &verdict->id, &value, BPF_ANY) < 0;
+	if (!verdict->left_out)
+		verdict->policy = policy;
+}
+
+/* An identity_change. */
+static void on_cgroup(const struct identity_cgroup *cgroup, void *data)
 {
 	struct namespaces *namespaces = data;
-	struct cgroup *cgroup = cgroup_find_or_add(namespaces, id, path);
-	if (!cgroup) {
-		namespaces->full = true;
+	struct verdict *verdict = find(namespaces, cgroup->id);
+
+	if (cgroup->gone) {
+		bpf_map_delete_elem(namespaces->map, &cgroup->id);
+		if (verdict)
+			forget(namespaces, verdict);
 		return;
 	}
-	cgroup->scan = namespaces->scan;
-	cgroup_decide(namespaces, cgroup);
-}
-
-static void forget_gone(struct namespaces *namespaces)
-{
-	struct cgroup *cgroup, *next;
-	HASH_ITER (hh, namespaces->cgroups, cgroup, next) {
-		if (cgroup->scan == namespaces->scan)
-			continue;
-		bpf_map_delete_elem(namespaces->map, &cgroup->id);
-		cgroup_remove(namespaces, cgroup);
+	if (!verdict)
+		verdict = add(namespaces, cgroup->id);
+	if (!verdict) {
+		namespaces->refused++;
+		return;
 	}
+	verdict->of_pod = cgroup->parsed && cgroup->parsed->pod_uid[0];
+	if (cgroup->names->namespace_name)
+		snprintf(verdict->name, sizeof(verdict->name), "%s", cgroup->names->namespace_name);
+	enforce(namespaces, verdict);
 }
 
 /* What a former loader left in the map of cgroups that are gone. */
 static void remove_strangers(struct namespaces *namespaces)
 {
 	uint64_t id, next;
-	struct cgroup *cgroup;
 	int r = bpf_map_get_next_key(namespaces->map, NULL, &next);
 	while (r == 0) {
 		id = next;
 		r = bpf_map_get_next_key(namespaces->map, &id, &next);
-		HASH_FIND(hh, namespaces->cgroups, &id, sizeof(id), cgroup);
-		if (!cgroup)
+		if (!find(namespaces, id))
 			bpf_map_delete_elem(namespaces->map, &id);
 	}
 }
 
-bool namespaces_scan(struct namespaces *namespaces, const struct config_rules *rules)
+void namespaces_tick(struct namespaces *namespaces)
 {
-	namespaces->rules = rules;
-	namespaces->now_ns = clock_monotonic_ns();
-	namespaces->scan++;
-	namespaces->unknown = 0;
-	namespaces->full = false;
-	cgroup_tree_walk(namespaces->tree_fd, take_cgroup, namespaces);
-	forget_gone(namespaces);
-	if (namespaces->scan == 1)
-		remove_strangers(namespaces);
-	return !namespaces->full;
+	struct verdict *verdict, *next;
+	HASH_ITER (hh, namespaces->verdicts, verdict, next)
+		enforce(namespaces, verdict);
+}
+
+void namespaces_apply(struct namespaces *namespaces, const struct config_rules *rules)
+{
+	namespaces->rules = *rules;
+	namespaces_tick(namespaces);
+}
+
+size_t namespaces_left_out(const struct namespaces *namespaces)
+{
+	const struct verdict *verdict, *next;
+	size_t n = namespaces->refused;
+	HASH_ITER (hh, namespaces->verdicts, verdict, next)
+		n += verdict->left_out;
+	return n;
 }
 
 size_t namespaces_unknown(const struct namespaces *namespaces)
 {
-	return namespaces->unknown;
+	const struct verdict *verdict, *next;
+	size_t n = 0;
+	HASH_ITER (hh, namespaces->verdicts, verdict, next)
+		n += is_unknown(verdict) && verdict->policy == POLICY_ALLOWED;
+	return n;
 }
 
 int namespaces_open(const struct namespaces_options *options, struct namespaces **ret_namespaces)
@@ -172,14 +161,13 @@ int namespaces_open(const struct namespaces_options *options, struct namespaces 
 	_cleanup_(namespaces_freep) struct namespaces *namespaces = calloc(1, sizeof(*namespaces));
 	if (!namespaces)
 		return -ENOMEM;
-	namespaces->tree_fd = -1;
+	namespaces->identity = options->identity;
 	namespaces->map = options->map;
-	namespaces->pods_dir = strdup(options->pods_dir);
-	if (!namespaces->pods_dir)
-		return -ENOMEM;
-	int r = cgroup_tree_open(options->cgroup_root, &namespaces->tree_fd);
+	namespaces->rules = *options->rules;
+	int r = identity_subscribe(namespaces->identity, on_cgroup, namespaces);
 	if (r < 0)
 		return r;
+	remove_strangers(namespaces);
 	*ret_namespaces = TAKE_PTR(namespaces);
 	return 0;
 }
@@ -188,9 +176,8 @@ void namespaces_free(struct namespaces *namespaces)
 {
 	if (!namespaces)
 		return;
-	while (namespaces->cgroups)
-		cgroup_remove(namespaces, namespaces->cgroups);
-	closep(&namespaces->tree_fd);
-	free(namespaces->pods_dir);
+	identity_unsubscribe(namespaces->identity, on_cgroup, namespaces);
+	while (namespaces->verdicts)
+		forget(namespaces, namespaces->verdicts);
 	free(namespaces);
 }

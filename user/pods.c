@@ -1,172 +1,250 @@
 // SPDX-License-Identifier: Apache-2.0
+/* An entry of a directory is kept by its name alone: what that tells is parsed again when it is asked for. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "user/cleanup.h"
+#include "user/dirwatch.h"
 #include "user/pods.h"
+#include "user/pods_text.h"
 
-#define LABEL_MAX     63 /* RFC 1123 */
-#define SUBDOMAIN_MAX 253
+#define HASH_NONFATAL_OOM 1 /* without, uthash ends the process */
+#include <uthash.h>
 
-/* The kubelet cuts the name of a link (without its suffix) to what ext4 takes, and with it the container id. */
-#define LINK_SUFFIX        ".log"
-#define LINK_MAX_SIZE      (255 - (sizeof(LINK_SUFFIX) - 1))
-#define LINK_ID_MIN_DIGITS 12
+#define ENTRIES_MAX 65536 /* of each directory */
+#define WATCHED     (IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM | IN_MOVE_SELF | IN_DELETE_SELF)
 
-static bool is_alphanumeric(char byte)
+struct entry {
+	char key[PODS_KEY_SIZE];
+	bool contested; /* several names claimed the key; stays, since which is right cannot be told from who is left */
+	uint64_t reading; /* the last one of the directory that found it */
+	UT_hash_handle hh;
+	char name[];
+};
+
+struct directory {
+	char *path;
+	bool (*key_of)(const char *name, char ret_key[static PODS_KEY_SIZE]); /* false: the name tells nothing */
+	bool of_directories;                                                  /* else of links */
+	int watch;                                                            /* -1: none */
+	bool lost;                                                            /* events were */
+	uint64_t reading;
+	struct entry *entries;
+};
+
+struct pods {
+	int fd;
+	struct directory pods, links;
+	pods_appeared appeared;
+	void *data;
+};
+
+static bool key_of_pod(const char *name, char ret_key[static PODS_KEY_SIZE])
 {
-	return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z');
+	struct pod_names names;
+	return pods_dir_parse(name, ret_key, &names);
 }
 
-/* A DNS label, or with DOTS several, as the API asks of names: no label is empty, or begins or ends with a dash. */
-static bool is_dns_name(const char *name, size_t size, size_t max, bool dots)
+static bool key_of_link(const char *name, char ret_key[static PODS_KEY_SIZE])
 {
-	if (!size || size > max)
+	struct pods_link link;
+	if (!pods_link_parse(name, &link))
 		return false;
-	for (size_t i = 0; i < size; i++) {
-		bool edge = i == 0 || i + 1 == size || name[i - 1] == '.' || name[i + 1] == '.';
-		bool separator = name[i] == '-' || (dots && name[i] == '.');
-		if (!is_alphanumeric(name[i]) && (edge || !separator))
-			return false;
-	}
+	pods_key_of_container(link.container_id, ret_key);
 	return true;
 }
 
-static bool uid_equal(const char *a, const char *b)
+static struct entry *find(const struct directory *directory, const char *key)
 {
-	for (;;) {
-		a += strspn(a, "-");
-		b += strspn(b, "-");
-		if (*a != *b)
-			return false;
-		if (!*a)
-			return true;
-		a++;
-		b++;
-	}
+	struct entry *entry;
+	HASH_FIND_STR(directory->entries, key, entry);
+	return entry;
 }
 
-static void copy_name(char *ret_name, const char *text, size_t size)
+static void forget(struct directory *directory, struct entry *entry)
 {
-	memcpy(ret_name, text, size);
-	ret_name[size] = '\0';
+	HASH_DEL(directory->entries, entry);
+	free(entry);
 }
 
-/* <namespace>_<pod>_<uid>: none of the three may hold an underscore. */
-static bool parse_pod_dir(const char *entry, const char *pod_uid, struct pod_names *ret_names)
+static struct entry *add(struct directory *directory, const char *key, const char *name)
 {
-	const char *pod = strchr(entry, '_');
-	const char *uid = pod ? strchr(pod + 1, '_') : NULL;
-	if (!uid || !uid_equal(uid + 1, pod_uid))
-		return false;
-
-	size_t namespace_size = (size_t)(pod - entry), pod_size = (size_t)(uid - ++pod);
-	if (!is_dns_name(entry, namespace_size, LABEL_MAX, false) || !is_dns_name(pod, pod_size, SUBDOMAIN_MAX, true))
-		return false;
-	copy_name(ret_names->namespace_name, entry, namespace_size);
-	copy_name(ret_names->pod_name, pod, pod_size);
-	return true;
+	size_t size = strlen(name) + 1;
+	if (HASH_COUNT(directory->entries) >= ENTRIES_MAX)
+		return NULL;
+	_cleanup_(freep) struct entry *entry = calloc(1, sizeof(*entry) + size);
+	if (!entry)
+		return NULL;
+	memcpy(entry->key, key, sizeof(entry->key));
+	memcpy(entry->name, name, size);
+	HASH_ADD_STR(directory->entries, key, entry);
+	return entry->hh.tbl ? TAKE_PTR(entry) : NULL;
 }
 
-/* A stream of the entries of DIR_FD's NAME, which must be a directory and no link to one. 0 or -errno. */
-static int open_dir_at(int dir_fd, const char *name, DIR **ret_dir)
+static void take(struct pods *pods, struct directory *directory, const char *name)
 {
-	_cleanup_(closep) int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	DIR *dir = fdopendir(fd);
-	if (!dir)
-		return -errno;
-	(void)TAKE_FD(fd);
-	*ret_dir = dir;
-	return 0;
+	char key[PODS_KEY_SIZE] = "";
+	if (!directory->key_of(name, key))
+		return;
+	struct entry *entry = find(directory, key);
+	bool known = entry != NULL;
+	if (!known)
+		entry = add(directory, key, name);
+	if (!entry)
+		return;
+	entry->reading = directory->reading;
+	if (strcmp(entry->name, name) != 0)
+		entry->contested = true;
+	else if (!known && pods->appeared)
+		pods->appeared(key, pods->data);
 }
 
-/* Finds the pod's directory. Two that claim one uid are as good as none: -ENOENT. */
-static int find_pod(DIR *pods, const char *pod_uid, struct pod_names *ret_names, DIR **ret_dir)
+static void drop(struct directory *directory, const char *name)
 {
-	_cleanup_(closedirp) DIR *found = NULL;
-	const struct dirent *entry;
-
-	while ((entry = readdir(pods))) {
-		_cleanup_(closedirp) DIR *dir = NULL;
-		struct pod_names names = { 0 };
-
-		if (!parse_pod_dir(entry->d_name, pod_uid, &names) || open_dir_at(dirfd(pods), entry->d_name, &dir) < 0)
-			continue;
-		if (found)
-			return -ENOENT;
-		found = TAKE_PTR(dir);
-		*ret_names = names;
-	}
-	if (!found)
-		return -ENOENT;
-	*ret_dir = TAKE_PTR(found);
-	return 0;
+	char key[PODS_KEY_SIZE] = "";
+	if (!directory->key_of(name, key))
+		return;
+	struct entry *entry = find(directory, key);
+	if (entry && !entry->contested && !strcmp(entry->name, name))
+		forget(directory, entry);
 }
 
-/* Whether the kubelet linked CONTAINER_ID's log to a container of this name. */
-static bool has_link(int links_fd, const struct pod_names *names, const char *container, const char *container_id)
-{
-	char link[sizeof(names->pod_name) + sizeof(names->namespace_name) + LABEL_MAX + 64 + sizeof("__-" LINK_SUFFIX)];
-	struct stat st;
-
-	int stem = snprintf(link, sizeof(link), "%s_%s_%s-", names->pod_name, names->namespace_name, container);
-	if (stem < 0 || (size_t)stem + LINK_ID_MIN_DIGITS > LINK_MAX_SIZE)
-		return false;
-	size_t digits = LINK_MAX_SIZE - (size_t)stem;
-	snprintf(link + stem, sizeof(link) - (size_t)stem, "%.*s" LINK_SUFFIX, (int)digits, container_id);
-	return fstatat(links_fd, link, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static bool is_dir(DIR *parent, const struct dirent *entry)
+static bool is_wanted(const struct directory *directory, DIR *parent, const struct dirent *child)
 {
 	struct stat st;
-	if (entry->d_type != DT_UNKNOWN)
-		return entry->d_type == DT_DIR;
-	return fstatat(dirfd(parent), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+	unsigned char wanted = directory->of_directories ? DT_DIR : DT_LNK;
+	if (child->d_type != DT_UNKNOWN)
+		return child->d_type == wanted;
+	return fstatat(dirfd(parent), child->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && IFTODT(st.st_mode) == wanted;
 }
 
-/* Leaves the name empty where neither a link tells nor there is but one. */
-static void find_container(DIR *pod, int links_fd, const char *container_id, struct pod_names *names)
+/* Reads it all. One that is not there has no entries. */
+static void read_all(struct pods *pods, struct directory *directory)
 {
-	const struct dirent *entry;
-	char name[LABEL_MAX + 1] = "";
-	size_t n = 0;
+	_cleanup_(closedirp) DIR *dir = opendir(directory->path);
+	const struct dirent *child;
+	struct entry *entry, *next;
 
-	while ((entry = readdir(pod))) {
-		size_t size = strlen(entry->d_name);
-		if (entry->d_name[0] == '.' || !is_dir(pod, entry))
-			continue;
-		n++;
-		if (!is_dns_name(entry->d_name, size, LABEL_MAX, false))
-			continue;
-		copy_name(name, entry->d_name, size);
-		if (container_id[0] && links_fd >= 0 && has_link(links_fd, names, name, container_id)) {
-			n = 1;
-			break;
-		}
+	if (!dir && errno != ENOENT)
+		return;
+	directory->lost = false;
+	directory->reading++;
+	while (dir && (child = readdir(dir)))
+		if (is_wanted(directory, dir, child))
+			take(pods, directory, child->d_name);
+	HASH_ITER (hh, directory->entries, entry, next)
+		if (entry->reading != directory->reading)
+			forget(directory, entry);
+}
+
+/* Watches before it reads: what comes in between is told. */
+static void refresh(struct pods *pods, struct directory *directory)
+{
+	bool watched = directory->watch >= 0;
+	if (!watched && pods->fd >= 0)
+		directory->watch = inotify_add_watch(pods->fd, directory->path, WATCHED | IN_ONLYDIR);
+	if (!watched || directory->lost)
+		read_all(pods, directory);
+}
+
+void pods_tick(struct pods *pods)
+{
+	refresh(pods, &pods->pods);
+	refresh(pods, &pods->links);
+}
+
+static void on_event(const struct inotify_event *event, const char *name, void *data)
+{
+	struct pods *pods = data;
+	struct directory *directory = event->wd == pods->pods.watch    ? &pods->pods
+	                              : event->wd == pods->links.watch ? &pods->links
+	                                                               : NULL;
+	if (event->mask & IN_Q_OVERFLOW) {
+		pods->pods.lost = pods->links.lost = true;
+	} else if (!directory) {
+		return;
+	} else if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) {
+		inotify_rm_watch(pods->fd, directory->watch); /* moved away, it would be watched on */
+		directory->watch = -1;
+	} else if (event->mask & (IN_DELETE | IN_MOVED_FROM)) {
+		drop(directory, name);
+	} else if (!(event->mask & IN_ISDIR) == !directory->of_directories) {
+		take(pods, directory, name);
 	}
-	if (n == 1)
-		copy_name(names->container_name, name, strlen(name));
 }
 
-int pods_lookup(const char *pods_dir, const char *pod_uid, const char *container_id, struct pod_names *ret_names)
+int pods_fd(const struct pods *pods)
 {
-	_cleanup_(closedirp) DIR *pods = NULL, *pod = NULL;
-	_cleanup_(closep) int links_fd = -1;
-	struct pod_names names = { 0 };
+	return pods->fd;
+}
 
-	pods = opendir(pods_dir);
+int pods_read(struct pods *pods)
+{
+	return pods->fd < 0 ? 0 : dirwatch_read(pods->fd, on_event, pods);
+}
+
+static char *path_of_links(const char *dir)
+{
+	char *path;
+	return asprintf(&path, "%s/../containers", dir) < 0 ? NULL : path;
+}
+
+int pods_open(const char *dir, pods_appeared appeared, void *data, struct pods **ret_pods)
+{
+	_cleanup_(pods_freep) struct pods *pods = calloc(1, sizeof(*pods));
 	if (!pods)
-		return -errno;
-	int r = find_pod(pods, pod_uid, &names, &pod);
-	if (r < 0)
-		return r;
-	links_fd = openat(dirfd(pods), "../containers", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	find_container(pod, links_fd, container_id, &names);
-	*ret_names = names;
+		return -ENOMEM;
+	pods->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	pods->pods = (struct directory) { .key_of = key_of_pod, .of_directories = true, .watch = -1 };
+	pods->links = (struct directory) { .key_of = key_of_link, .watch = -1 };
+	pods->pods.path = strdup(dir);
+	pods->links.path = path_of_links(dir);
+	if (!pods->pods.path || !pods->links.path)
+		return -ENOMEM;
+	pods_tick(pods);
+	pods->appeared = appeared;
+	pods->data = data;
+	*ret_pods = TAKE_PTR(pods);
 	return 0;
+}
+
+static void directory_clear(struct directory *directory)
+{
+	while (directory->entries)
+		forget(directory, directory->entries);
+	free(directory->path);
+}
+
+void pods_free(struct pods *pods)
+{
+	if (!pods)
+		return;
+	directory_clear(&pods->pods);
+	directory_clear(&pods->links);
+	closep(&pods->fd);
+	free(pods);
+}
+
+bool pods_find(const struct pods *pods, const char *pod_uid, struct pod_names *ret_names)
+{
+	char key[PODS_KEY_SIZE];
+	pods_key_of_uid(pod_uid, key);
+	const struct entry *entry = find(&pods->pods, key);
+	return entry && !entry->contested && pods_dir_parse(entry->name, key, ret_names);
+}
+
+bool pods_find_container(const struct pods *pods, const struct pod_names *names, const char *container_id,
+                         char ret_name[static 64])
+{
+	char key[PODS_KEY_SIZE];
+	struct pods_link link;
+	pods_key_of_container(container_id, key);
+	const struct entry *entry = find(&pods->links, key);
+	if (!entry || entry->contested || !pods_link_parse(entry->name, &link) ||
+	    strncmp(link.container_id, container_id, strlen(link.container_id)) != 0 ||
+	    strcmp(link.pod.namespace_name, names->namespace_name) != 0 ||
+	    strcmp(link.pod.pod_name, names->pod_name) != 0)
+		return false;
+	memcpy(ret_name, link.container_name, sizeof(link.container_name));
+	return true;
 }

@@ -23,7 +23,8 @@ class Pod:
     """A namespace behind a veth, a cgroup and a log directory as the kubelet would have made them."""
 
     def __init__(self, stage, cgroups, n, kubernetes="shop"):
-        self.stage, self.name, self.address = stage, f"pod-{n}", f"10.7.{n}.2"
+        self.stage, self.n, self.name, self.address = stage, n, f"pod-{n}", f"10.7.{n}.2"
+        self.processes = []
         self.uid = str(uuid.UUID(int=stage.random.getrandbits(128)))
         self.container = f"{stage.random.getrandbits(256):064x}"
         self.namespace = stage.namespace(self.name)
@@ -34,6 +35,10 @@ class Pod:
         self.cgroup = os.path.join(cgroups, "besteffort", "pod" + self.uid, self.container)
         self.logs = os.path.join(stage.dir, "pods", f"{kubernetes}_{self.name}_{self.uid}")
         os.makedirs(os.path.join(self.logs, "app"))
+        links = os.path.join(stage.dir, "containers")
+        os.makedirs(links, exist_ok=True)
+        os.symlink(os.path.join(self.logs, "app", "0.log"),
+                   os.path.join(links, f"{self.name}_{kubernetes}_app-{self.container}.log"))
         os.makedirs(self.cgroup)
 
     def run(self, program, *args):
@@ -47,6 +52,7 @@ class Pod:
         self.stage.on_close(process.stdin.close)
         self.stage.on_close(process.wait)
         self.stage.on_close(process.kill)
+        self.processes.append(process)
         return process
 
     def owner(self):
