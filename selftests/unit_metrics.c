@@ -9,15 +9,21 @@
 #include <string.h>
 #include <cmocka.h>
 #include "selftests/snapshot_sample.h"
-#include "user/identity.h"
+#include "user/enrich.h"
 #include "user/metrics.h"
 #include "version.h"
 
-static const uint64_t misses[IDENTITY_MISS_MAX] = { 31, 32, 33 };
+static const uint64_t misses[ENRICH_MISS_MAX] = { 31, 32, 33, 34, 35, 36 };
 static const uint32_t instructions[LINK_TYPE_MAX] = { 4711, 815 };
-static const struct metrics_extra extra = { .flows_max = 262144,
-	                                    .filter_instructions = instructions,
-	                                    .enrich_misses = misses };
+static const struct pod_list_status pods = { .up = true, .refreshes = 5, .failures = 6, .pods = 42 };
+static const struct metrics_extra extra = {
+	.flows_max = 262144,
+	.filter_instructions = instructions,
+	.enrich_misses = misses,
+	.pods = &pods,
+	.sockets_run_ns = 250000000,
+	.cgroup_rereads = 3,
+};
 
 struct fixture {
 	struct snapshot snapshot;
@@ -154,7 +160,11 @@ static void test_state(void **state)
 	const struct snapshot *snapshot = &fixture->snapshot;
 	const struct buf *page = &fixture->page;
 
-	assert_line(page, "sonde_interfaces_attached 2");
+	assert_line(page, "sonde_interfaces_attached 7");
+	assert_line(page, "sonde_network_namespaces 5");
+	assert_line(page, "sonde_network_namespaces_refused_total{reason=\"permission\"} 3");
+	assert_line(page, "sonde_network_namespaces_refused_total{reason=\"full\"} 0");
+	assert_line(page, "sonde_network_namespaces_refused_total{reason=\"error\"} 4");
 	assert_series(page, "sonde_flows", snapshot->readout.flows);
 	assert_line(page, "sonde_flow_takeovers_total 31");
 	assert_line(page, "sonde_flow_takeovers_ambiguous_total 32");
@@ -163,9 +173,18 @@ static void test_state(void **state)
 	assert_line(page, "sonde_filter_instructions{link_type=\"ethernet\"} 4711");
 	assert_line(page, "sonde_filter_instructions{link_type=\"raw_ip\"} 815");
 	assert_line(page, "sonde_bpf_run_seconds_total{program=\"sonde_entry\"} 2.500000000");
+	assert_line(page, "sonde_bpf_run_seconds_total{program=\"sonde_sock\"} 0.250000000");
+	assert_line(page, "sonde_cgroup_rereads_total 3");
+	assert_line(page, "sonde_pod_list_up 1");
+	assert_line(page, "sonde_pod_list_pods 42");
+	assert_line(page, "sonde_pod_list_requests_total{result=\"ok\"} 5");
+	assert_line(page, "sonde_pod_list_requests_total{result=\"failed\"} 6");
 	assert_line(page, "sonde_enrich_misses_total{field=\"cgroup\"} 31");
 	assert_line(page, "sonde_enrich_misses_total{field=\"pod\"} 32");
 	assert_line(page, "sonde_enrich_misses_total{field=\"container\"} 33");
+	assert_line(page, "sonde_enrich_misses_total{field=\"process\"} 34");
+	assert_line(page, "sonde_enrich_misses_total{field=\"address\"} 35");
+	assert_line(page, "sonde_enrich_misses_total{field=\"conflict\"} 36");
 	assert_line(page, "sonde_build_info{version=\"" SONDE_VERSION "\"} 1");
 	assert_line(page, "sonde_books_difference 0");
 }
@@ -182,6 +201,7 @@ static void test_what_is_not_there(void **state)
 	assert_line(&page, "sonde_books_difference 4321");
 	assert_null(strstr(buf_text(&page), "sonde_certificate_expiry_seconds{"));
 	assert_null(strstr(buf_text(&page), "sonde_enrich_misses_total"));
+	assert_null(strstr(buf_text(&page), "sonde_pod_list"));
 }
 
 /*

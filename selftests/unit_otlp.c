@@ -51,7 +51,8 @@ static void assert_reads(struct buf batch, const char *expected)
 	"sonde.stream_id=\"00112233445566778899aabbccddeeff\"\n" \
 	"name: \"sonde\"\n"
 
-static void test_flow(void **state)
+/* A flow of which all is known but tunnels and translations. */
+static struct record *make_flow(void)
 {
 	struct record *record = make_record(RECORD_FLOW, "128.232.110.120", "66.35.250.204", IPPROTO_TCP, 34855, 80, 0);
 	record->time_ns = 1700000000000000002;
@@ -72,46 +73,62 @@ static void test_flow(void **state)
 	                                                         .pod_name = "cart-0",
 	                                                         .pod_uid = "11112222-3333-4444-5555-666677778888",
 	                                                         .container_name = "cart",
-	                                                         .container_id = "0123abcd" });
-	record->destination.owner = owner_new(&(struct owner_names) { .container_id = "feed" });
+	                                                         .container_id = "0123abcd",
+	                                                         .executable_name = "cartd",
+	                                                         .pid = 4711 });
+	record->destination.owner = owner_new(&(struct owner_names) { .container_id = "feed", .executable_name = "x" });
+	record->flow.health = (struct tcp_health) { true, 150, 90, 3, 2, 1000 };
+	return record;
+}
 
-	assert_reads(encode_one(record, 7), HEAD "sonde.batch.sequence=7\n"
-	                                         "sonde.batch.records=1\n"
-	                                         "time: 1700000000000000002\n"
-	                                         "severity: 9\n"
-	                                         "event.name=\"sonde.flow\"\n"
-	                                         "source.address=\"128.232.110.120\"\n"
-	                                         "source.port=34855\n"
-	                                         "source.k8s.namespace.name=\"shop\"\n"
-	                                         "source.k8s.pod.name=\"cart-0\"\n"
-	                                         "source.k8s.pod.uid=\"11112222-3333-4444-5555-666677778888\"\n"
-	                                         "source.k8s.container.name=\"cart\"\n"
-	                                         "source.container.id=\"0123abcd\"\n"
-	                                         "destination.address=\"66.35.250.204\"\n"
-	                                         "destination.port=80\n"
-	                                         "destination.container.id=\"feed\"\n"
-	                                         "network.transport=\"tcp\"\n"
-	                                         "network.type=\"ipv4\"\n"
-	                                         "network.iana_number=\"6\"\n"
-	                                         "network.community_id=\"1:LQU9qZlK+B5F3KDmev6m5PMibrg=\"\n"
-	                                         "network.interface.name=\"eth0\"\n"
-	                                         "network.io.direction=\"transmit\"\n"
-	                                         "source.packets=1\n"
-	                                         "source.bytes=60\n"
-	                                         "sonde.flow.source.packets=10\n"
-	                                         "sonde.flow.source.bytes=600\n"
-	                                         "destination.packets=0\n"
-	                                         "destination.bytes=0\n"
-	                                         "sonde.flow.destination.packets=9\n"
-	                                         "sonde.flow.destination.bytes=540000000000\n"
-	                                         "sonde.flow.id=\"00c0ffee12345678\"\n"
-	                                         "sonde.flow.generation=2\n"
-	                                         "sonde.flow.reason=\"end\"\n"
-	                                         "sonde.flow.start=1700000000000000001\n"
-	                                         "sonde.flow.end=1700000000000000002\n"
-	                                         "tcp.flags=19\n"
-	                                         "observed: 1700000000000000003\n"
-	                                         "event: \"sonde.flow\"\n");
+static void test_flow(void **state)
+{
+	assert_reads(encode_one(make_flow(), 7), HEAD "sonde.batch.sequence=7\n"
+	                                              "sonde.batch.records=1\n"
+	                                              "time: 1700000000000000002\n"
+	                                              "severity: 9\n"
+	                                              "event.name=\"sonde.flow\"\n"
+	                                              "source.address=\"128.232.110.120\"\n"
+	                                              "source.port=34855\n"
+	                                              "source.k8s.namespace.name=\"shop\"\n"
+	                                              "source.k8s.pod.name=\"cart-0\"\n"
+	                                              "source.k8s.pod.uid=\"11112222-3333-4444-5555-666677778888\"\n"
+	                                              "source.k8s.container.name=\"cart\"\n"
+	                                              "source.container.id=\"0123abcd\"\n"
+	                                              "source.process.executable.name=\"cartd\"\n"
+	                                              "source.process.pid=4711\n"
+	                                              "source.process.user.id=0\n"
+	                                              "destination.address=\"66.35.250.204\"\n"
+	                                              "destination.port=80\n"
+	                                              "destination.container.id=\"feed\"\n"
+	                                              "destination.process.executable.name=\"x\"\n"
+	                                              "network.transport=\"tcp\"\n"
+	                                              "network.type=\"ipv4\"\n"
+	                                              "network.iana_number=\"6\"\n"
+	                                              "network.community_id=\"1:LQU9qZlK+B5F3KDmev6m5PMibrg=\"\n"
+	                                              "network.interface.name=\"eth0\"\n"
+	                                              "network.io.direction=\"transmit\"\n"
+	                                              "source.packets=1\n"
+	                                              "source.bytes=60\n"
+	                                              "sonde.flow.source.packets=10\n"
+	                                              "sonde.flow.source.bytes=600\n"
+	                                              "destination.packets=0\n"
+	                                              "destination.bytes=0\n"
+	                                              "sonde.flow.destination.packets=9\n"
+	                                              "sonde.flow.destination.bytes=540000000000\n"
+	                                              "sonde.flow.id=\"00c0ffee12345678\"\n"
+	                                              "sonde.flow.generation=2\n"
+	                                              "sonde.flow.reason=\"end\"\n"
+	                                              "sonde.flow.start=1700000000000000001\n"
+	                                              "sonde.flow.end=1700000000000000002\n"
+	                                              "tcp.flags=19\n"
+	                                              "tcp.rtt_us=150\n"
+	                                              "tcp.min_rtt_us=90\n"
+	                                              "tcp.retransmits=3\n"
+	                                              "tcp.lost=2\n"
+	                                              "tcp.delivered=1000\n"
+	                                              "observed: 1700000000000000003\n"
+	                                              "event: \"sonde.flow\"\n");
 }
 
 /* What is known of a flow beyond its totals; the tunnel may be of another family than the flow. */
@@ -241,6 +258,33 @@ static void test_segments(void **state)
 	}
 }
 
+/* What the pod list says, at the end that it is said of; a label may be empty. */
+static void test_facts(void **state)
+{
+	static const struct pod_fact facts[] = {
+		{ .key = "k8s.deployment.name", .value = "web" },
+		{ .key = "k8s.pod.label.app.kubernetes.io/name", .value = "web" },
+		{ .key = "k8s.pod.label.canary", .value = "" },
+	};
+	static const char *const parts[] = {
+		"source.k8s.deployment.name=\"web\"\n",
+		"source.k8s.pod.label.app.kubernetes.io/name=\"web\"\n",
+		"source.k8s.pod.label.canary=\"\"\n",
+		"destination.k8s.deployment.name=\"web\"\n",
+	};
+	struct record *record = make_record(RECORD_FLOW, "10.0.0.1", "10.0.0.2", IPPROTO_UDP, 1, 2, 0);
+	record->source.facts = pod_facts_new(facts, ARRAY_SIZE(facts));
+	record->destination.facts = pod_facts_new(facts, 1);
+	struct buf batch = encode_one(record, 1);
+	struct buf text = read_with_protoc(&batch, false);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		if (!strstr(buf_text(&text), parts[i]))
+			fail_msg("missing: %sin: %s", parts[i], buf_text(&text));
+	assert_null(strstr(buf_text(&text), "destination.k8s.pod.label"));
+	buf_free(&text);
+	buf_free(&batch);
+}
+
 static void test_raw_fields(void **state)
 {
 	struct record *record = make_record(RECORD_PACKET, "10.0.0.1", "10.0.0.2", 253, 0, 0, 2);
@@ -281,57 +325,12 @@ static void test_no_node_name(void **state)
 	buf_free(&out);
 }
 
-static struct owner *longest_owner(char *space)
-{
-	memset(space, 'x', 253);
-	space[253] = '\0';
-	return owner_new(&(struct owner_names) { space, space, space, space, space });
-}
-
-/* No batch is larger than the bounds of its records say, and what does not fit is refused. */
-static void test_bounds(void **state)
-{
-	char space[254];
-	struct buf out = BUF_INIT(BATCH_MAX);
-	size_t bound = OTLP_ENVELOPE_SIZE;
-	_cleanup_(record_list_clear) struct record_list list = { 0 };
-	for (size_t i = 0; i < 64; i++) {
-		const char *address = "1111:2222:3333:4444:5555:6666:7777:8888";
-		struct record *record = make_record(i % 2 ? RECORD_PACKET : RECORD_FLOW, address, address,
-		                                    i % 4 < 2 ? IPPROTO_TCP : 132, 65535, 65535, i % 2 ? i * 100 : 0);
-		set_interface(record, "abcdefghijklmno");
-		record->time_ns = record->observed_ns = UINT64_MAX;
-		record->source.owner = longest_owner(space);
-		record->destination.owner = i % 8 ? longest_owner(space) : NULL;
-		if (record->kind == RECORD_PACKET) {
-			record->packet.flow_id = UINT64_MAX;
-			record->packet.original_length = UINT32_MAX;
-		} else {
-			memset(&record->flow, 0xff, sizeof(record->flow));
-			record->flow.reason = FLOW_TABLE_FULL;
-		}
-		bound += otlp_record_size(record);
-		record_list_append(&list, record);
-	}
-	assert_int_equal(otlp_encode(&resource, UINT64_MAX >> 1, &list, &out), 0);
-	assert_in_range(out.size, bound / 2, bound);
-
-	struct buf tight = BUF_INIT(out.size - 1);
-	assert_int_equal(otlp_encode(&resource, UINT64_MAX >> 1, &list, &tight), -EFBIG);
-	struct buf fits = BUF_INIT(out.size);
-	assert_int_equal(otlp_encode(&resource, UINT64_MAX >> 1, &list, &fits), 0);
-	buf_free(&tight);
-	buf_free(&fits);
-	buf_free(&out);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flow),         cmocka_unit_test(test_details),  cmocka_unit_test(test_packet),
-		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_segments), cmocka_unit_test(test_raw_fields),
-		cmocka_unit_test(test_no_node_name), cmocka_unit_test(test_bounds),
-
+		cmocka_unit_test(test_flow),       cmocka_unit_test(test_details),      cmocka_unit_test(test_packet),
+		cmocka_unit_test(test_left_out),   cmocka_unit_test(test_segments),     cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_raw_fields), cmocka_unit_test(test_no_node_name),
 	};
 	return cmocka_run_group_tests_name("otlp", tests, NULL, NULL);
 }

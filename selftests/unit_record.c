@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#include "user/naming.h"
 #include "user/record.h"
 
 static struct record *packet_of(uint32_t size)
@@ -56,6 +57,56 @@ static void test_owner(void **state)
 	assert_string_equal(owner_names(owner)->namespace_name, "shop");
 	assert_null(owner_names(owner)->container_id);
 	assert_null(owner_names(NULL)->pod_name);
+}
+
+/* A record that waits for names weighs more, and takes what it waits with along. */
+static void test_unnamed(void **state)
+{
+	struct record *record = flow_of(1);
+	record->unnamed = calloc(1, sizeof(*record->unnamed));
+	assert_non_null(record->unnamed);
+	assert_int_equal(record_size(record), sizeof(*record) + sizeof(*record->unnamed));
+	record_free(record);
+}
+
+/* One owner for equal names, as long as it is remembered. */
+static void test_owners(void **state)
+{
+	const struct owner_names names[] = {
+		{ .pod_name = "a", .pid = 1 },
+		{ .pod_name = "a", .pid = 2 },
+		{ .namespace_name = "a", .pid = 1 },
+		{ .pod_uid = "", .pid = 1 },
+		{ .pid = 1, .uid = 1 },
+		{ .executable_name = "a" },
+		{ .container_name = "a", "b" },
+		{ 0 },
+	};
+	_cleanup_(owners_freep) struct owners *owners = owners_new(ARRAY_SIZE(names));
+	struct owner *first[ARRAY_SIZE(names)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		first[i] = owners_get(owners, &names[i]);
+		for (size_t j = 0; j < i; j++)
+			assert_ptr_not_equal(first[i], first[j]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_(owner_unrefp) struct owner *again = owners_get(owners, &names[i]);
+		assert_ptr_equal(again, first[i]);
+	}
+	assert_int_equal(owner_names(first[4])->uid, 1);
+	assert_null(owner_names(first[3])->pod_uid);
+	assert_string_equal(owner_names(first[5])->executable_name, "a");
+
+	/* A new one takes the place of the one used longest ago: the first. It lives on where it is held. */
+	_cleanup_(owner_unrefp) struct owner *new = owners_get(owners, &(struct owner_names) { .pid = 9 });
+	_cleanup_(owner_unrefp) struct owner *second = owners_get(owners, &names[1]);
+	_cleanup_(owner_unrefp) struct owner *anew = owners_get(owners, &names[0]);
+	assert_ptr_equal(second, first[1]);
+	assert_ptr_not_equal(anew, first[0]);
+	assert_string_equal(owner_names(first[0])->pod_name, "a");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		owner_unref(first[i]);
 }
 
 static void test_list(void **state)
@@ -114,10 +165,8 @@ static void test_splice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_new),
-		cmocka_unit_test(test_owner),
-		cmocka_unit_test(test_list),
-		cmocka_unit_test(test_splice),
+		cmocka_unit_test(test_new),    cmocka_unit_test(test_owner), cmocka_unit_test(test_unnamed),
+		cmocka_unit_test(test_owners), cmocka_unit_test(test_list),  cmocka_unit_test(test_splice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,11 +295,54 @@ static void test_samples(void **state)
 	assert_string_equal(blocks(&out, text), "si0");
 }
 
+/* Who is at the ends, in a packet's comment: as far as it is known. */
+static void test_comments(void **state)
+{
+	static const struct {
+		const char *pod, *container, *executable, *comment;
+	} rows[] = {
+		{ "web-1", "nginx", "nginx", "source: shop/web-1 (nginx) nginx 4711" },
+		{ "web-1", "", "", "source: shop/web-1" },
+		{ "", "", "sshd", "source: sshd 4711" },
+		{ "", "nginx", "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(buf_free) struct buf out = BUF_INIT(4096);
+		_cleanup_(samples_freep) struct samples *samples = NULL;
+		const char *const texts[] = { "ethernet", "shop", rows[i].pod, rows[i].container, rows[i].executable };
+		const char *const keys[] = { "sonde.packet.link_type", "source.k8s.namespace.name",
+			                     "source.k8s.pod.name", "source.k8s.container.name",
+			                     "source.process.executable.name" };
+		Sonde__Otlp__AnyValue values[7], bytes = SONDE__OTLP__ANY_VALUE__INIT;
+		Sonde__Otlp__KeyValue pairs[7], *list[7];
+		Sonde__Otlp__LogRecord record = SONDE__OTLP__LOG_RECORD__INIT;
+		char reason[SAMPLES_REASON_MAX];
+		for (size_t j = 0; j < ARRAY_SIZE(list); j++) {
+			values[j] = j < 5 ? any_text(texts[j]) : any_int(4711);
+			pairs[j] = pair(j < 5    ? keys[j]
+			                : j == 5 ? "packet.original_length"
+			                         : "source.process.pid",
+			                &values[j]);
+			list[j] = &pairs[j];
+		}
+		record.attributes = list;
+		record.n_attributes = ARRAY_SIZE(list);
+		record.body = &bytes;
+		bytes.value_case = SONDE__OTLP__ANY_VALUE__VALUE_BYTES_VALUE;
+		assert_int_equal(samples_new(&samples), 0);
+		assert_int_equal(samples_put(samples, &(struct record_view) { .record = &record }, &out, reason), 0);
+		const char *found = memmem(out.data, out.size, "source:", 7);
+		assert_string_equal(found ? found : "", rows[i].comment);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_strings), cmocka_unit_test(test_values),        cmocka_unit_test(test_record),
-		cmocka_unit_test(test_decode),  cmocka_unit_test(test_decode_bounds), cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_strings),  cmocka_unit_test(test_values),        cmocka_unit_test(test_record),
+		cmocka_unit_test(test_decode),   cmocka_unit_test(test_decode_bounds), cmocka_unit_test(test_samples),
+		cmocka_unit_test(test_comments),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

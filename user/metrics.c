@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <inttypes.h>
-#include "user/identity.h"
+#include "user/enrich.h"
 #include "user/metrics.h"
 #include "version.h"
 
@@ -9,7 +9,8 @@ static const char *const link_names[LINK_TYPE_MAX] = { [LINK_ETHERNET] = "ethern
 static const char *const kind_names[] = RECORD_KIND_NAMES;
 static const char *const lost_names[] = LOST_REASON_NAMES;
 static const char *const drop_names[] = DROP_REASON_NAMES;
-static const char *const miss_names[] = IDENTITY_MISS_NAMES;
+static const char *const miss_names[] = ENRICH_MISS_NAMES;
+static const char *const refusal_names[] = REFUSAL_NAMES;
 static const char *const direction_names[] = { "ingress", "egress" };
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
@@ -140,10 +141,37 @@ static void delivery(struct buf *out, const struct ship_status *ship)
 		buf_appendf(out, "sonde_certificate_expiry_seconds{file=\"ca\"} %" PRId64 "\n", ship->ca_expiry);
 }
 
+static void names(struct buf *out, const struct metrics_extra *extra)
+{
+	if (extra->enrich_misses) {
+		head(out, "sonde_enrich_misses_total", "counter",
+		     "Ends on this node that were left without a name, by field.");
+		for (int miss = 0; miss < ENRICH_MISS_MAX; miss++)
+			buf_appendf(out, "sonde_enrich_misses_total{field=\"%s\"} %" PRIu64 "\n", miss_names[miss],
+			            extra->enrich_misses[miss]);
+	}
+	plain(out, "sonde_cgroup_rereads_total", "counter", extra->cgroup_rereads,
+	      "Times the cgroup tree was read anew, since notifications did not suffice.");
+	if (!extra->pods)
+		return;
+	plain(out, "sonde_pod_list_up", "gauge", extra->pods->up, "1: the latest request gave a list of pods.");
+	plain(out, "sonde_pod_list_pods", "gauge", extra->pods->pods, "Pods in the latest list.");
+	head(out, "sonde_pod_list_requests_total", "counter", "Requests for the list of pods, by result.");
+	buf_appendf(out, "sonde_pod_list_requests_total{result=\"ok\"} %" PRIu64 "\n", extra->pods->refreshes);
+	buf_appendf(out, "sonde_pod_list_requests_total{result=\"failed\"} %" PRIu64 "\n", extra->pods->failures);
+}
+
 int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *extra, struct buf *out)
 {
 	hooks(out, snapshot);
-	plain(out, "sonde_interfaces_attached", "gauge", snapshot->n_ifaces, "Interfaces with our hooks.");
+	plain(out, "sonde_interfaces_attached", "gauge", snapshot->attached, "Interfaces with our hooks.");
+	plain(out, "sonde_network_namespaces", "gauge", snapshot->domains,
+	      "Network namespaces of pods that are watched inside.");
+	head(out, "sonde_network_namespaces_refused_total", "counter",
+	     "Network namespaces of pods that were left alone, by reason.");
+	for (int refusal = 0; refusal < REFUSAL_MAX; refusal++)
+		buf_appendf(out, "sonde_network_namespaces_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+		            refusal_names[refusal], snapshot->refused[refusal]);
 	plain(out, "sonde_flows", "gauge", snapshot->readout.flows, "Live flows in the table at the last pass.");
 	plain(out, "sonde_flow_takeovers_total", "counter", snapshot->dedupe.takeovers,
 	      "Directions of flows that went to another hook.");
@@ -162,12 +190,9 @@ int metrics_format(const struct snapshot *snapshot, const struct metrics_extra *
 	head(out, "sonde_bpf_run_seconds_total", "counter",
 	     "Time in BPF programs; stays 0 while sysctl kernel.bpf_stats_enabled is 0.");
 	buf_appendf(out, "sonde_bpf_run_seconds_total{program=\"sonde_entry\"} %.9f\n", (double)snapshot->run_ns / 1e9);
-	if (extra->enrich_misses) {
-		head(out, "sonde_enrich_misses_total", "counter", "Names that were not to be had, by field.");
-		for (int miss = 0; miss < IDENTITY_MISS_MAX; miss++)
-			buf_appendf(out, "sonde_enrich_misses_total{field=\"%s\"} %" PRIu64 "\n", miss_names[miss],
-			            extra->enrich_misses[miss]);
-	}
+	buf_appendf(out, "sonde_bpf_run_seconds_total{program=\"sonde_sock\"} %.9f\n",
+	            (double)extra->sockets_run_ns / 1e9);
+	names(out, extra);
 	head(out, "sonde_build_info", "gauge", "1; the version is in the label.");
 	buf_appendf(out, "sonde_build_info{version=\"%s\"} 1\n", SONDE_VERSION);
 	return out->error;

@@ -14,7 +14,7 @@ struct otlp_resource {
 };
 
 /*
- * Appends the encoded batch to OUT. 0, -ENOMEM, or -EFBIG: more than OUT may hold. On the way there it takes 4 KiB of
+ * Appends the encoded batch to OUT. 0, -ENOMEM, or -EFBIG: more than OUT may hold. On the way there it takes 6 KiB of
  * memory a record.
  */
 int otlp_encode(const struct otlp_resource *resource, uint64_t sequence, const struct record_list *records,

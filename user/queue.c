@@ -9,8 +9,8 @@ struct queue {
 	struct books *books;
 	size_t max_records, max_bytes, wake_records;
 	int wake_fd;
-	struct record_list waiting;
-	size_t waiting_kinds[RECORD_KIND_MAX];
+	struct record_list waiting, unnamed;
+	size_t waiting_kinds[RECORD_KIND_MAX]; /* of both lists, and of what queue_take_unnamed gave out */
 	struct {
 		size_t kinds[RECORD_KIND_MAX];
 		size_t records, bytes;
@@ -35,7 +35,7 @@ int queue_new(struct books *books, size_t max_records, size_t max_bytes, struct 
 
 static void queue_drop_oldest(struct queue *queue, struct books_state *state, enum drop_reason reason)
 {
-	struct record *record = record_list_pop(&queue->waiting);
+	struct record *record = record_list_pop(queue->waiting.first ? &queue->waiting : &queue->unnamed);
 	queue->waiting_kinds[record->kind]--;
 	state->kinds[record->kind].dropped[reason]++;
 	record_free(record);
@@ -46,7 +46,7 @@ void queue_free(struct queue *queue, enum drop_reason reason)
 	if (!queue)
 		return;
 	struct books_state *state = books_begin(queue->books);
-	while (queue->waiting.first)
+	while (queue->waiting.first || queue->unnamed.first)
 		queue_drop_oldest(queue, state, reason);
 	for (int kind = 0; kind < RECORD_KIND_MAX; kind++)
 		state->kinds[kind].dropped[reason] += queue->in_flight.kinds[kind];
@@ -57,21 +57,42 @@ void queue_free(struct queue *queue, enum drop_reason reason)
 
 static bool queue_is_too_full(const struct queue *queue)
 {
-	return queue->waiting.records + queue->in_flight.records > queue->max_records ||
-	       queue->waiting.bytes + queue->in_flight.bytes > queue->max_bytes;
+	return queue->waiting.records + queue->unnamed.records + queue->in_flight.records > queue->max_records ||
+	       queue->waiting.bytes + queue->unnamed.bytes + queue->in_flight.bytes > queue->max_bytes;
+}
+
+/* Where the records of LIST (left empty) belong, whose kinds are counted; wakes who takes them. */
+static void queue_sort(struct queue *queue, struct record_list *list)
+{
+	size_t before = queue->waiting.records;
+	for (struct record *record; (record = record_list_pop(list));)
+		record_list_append(record->unnamed ? &queue->unnamed : &queue->waiting, record);
+	/* Adding to an eventfd fails only when its counter is full: then it is readable anyway. */
+	if (before < queue->wake_records && queue->waiting.records >= queue->wake_records)
+		(void)eventfd_write(queue->wake_fd, 1);
 }
 
 void queue_push(struct queue *queue, struct books_state *state, struct record_list *list)
 {
-	size_t before = queue->waiting.records;
 	for (const struct record *record = list->first; record; record = record->next)
 		queue->waiting_kinds[record->kind]++;
-	record_list_splice(&queue->waiting, list);
-	while (queue->waiting.first && queue_is_too_full(queue))
+	queue_sort(queue, list);
+	while ((queue->waiting.first || queue->unnamed.first) && queue_is_too_full(queue))
 		queue_drop_oldest(queue, state, DROP_QUEUE_FULL);
-	/* Adding to an eventfd fails only when its counter is full: then it is readable anyway. */
-	if (before < queue->wake_records && queue->waiting.records >= queue->wake_records)
-		(void)eventfd_write(queue->wake_fd, 1);
+}
+
+void queue_take_unnamed(struct queue *queue, struct record_list *list)
+{
+	books_begin(queue->books);
+	record_list_splice(list, &queue->unnamed);
+	books_commit(queue->books);
+}
+
+void queue_return(struct queue *queue, struct record_list *list)
+{
+	books_begin(queue->books);
+	queue_sort(queue, list);
+	books_commit(queue->books);
 }
 
 size_t queue_take(struct queue *queue, size_t max_records, size_t max_bytes, record_measure *measure,

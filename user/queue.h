@@ -8,8 +8,8 @@
 struct queue;
 
 /*
- * Bounds in records and in bytes of memory (record_size), those in flight included; BOOKS outlives the queue. 0 or
- * -errno.
+ * Bounds in records and in bytes of memory (record_size), those in flight and set aside included; BOOKS outlives the
+ * queue. 0 or -errno.
  */
 int queue_new(struct books *books, size_t max_records, size_t max_bytes, struct queue **ret_queue);
 /* Records still in it are counted as dropped{REASON}, in-flight ones too. */
@@ -17,10 +17,19 @@ void queue_free(struct queue *queue, enum drop_reason reason);
 
 /*
  * Hands over all of LIST (left empty). STATE is what books_begin returned: the caller holds the books and commits them,
- * with received (and produced, where the loader is the producer) already counted. Where a bound is passed, the oldest
- * records go and are counted as dropped{queue_full}.
+ * with received (and produced, where the loader is the producer) already counted. Records that wait for names
+ * (record->unnamed) are set aside: queued, but not to be taken yet. Where a bound is passed, the oldest records go, those
+ * set aside last, and are counted as dropped{queue_full}.
  */
 void queue_push(struct queue *queue, struct books_state *state, struct record_list *list);
+
+/*
+ * Moves the records that are set aside to the end of LIST, and back: those that wait no longer can be taken from then on,
+ * behind all others. In between they stay queued in the account. For the thread that pushes, which does not push meanwhile.
+ * Both take the lock of the books.
+ */
+void queue_take_unnamed(struct queue *queue, struct record_list *list);
+void queue_return(struct queue *queue, struct record_list *list);
 
 /* How many of MAX_BYTES a record takes: the taker's own measure, called with the books locked. */
 typedef size_t record_measure(const struct record *record);
@@ -39,19 +48,22 @@ struct queue_outcome {
 };
 void queue_settle(struct queue *queue, const struct queue_outcome *outcome);
 
-/* What is queued, records in flight included; call it between books_begin and books_commit only: their lock guards it. */
+/*
+ * What is queued, records in flight and set aside included; call it between books_begin and books_commit only: their lock
+ * guards it.
+ */
 struct queue_level {
 	size_t records[RECORD_KIND_MAX];
-	size_t waiting, waiting_bytes; /* not in flight */
+	size_t waiting, waiting_bytes; /* to be taken: neither in flight nor set aside */
 };
 void queue_level(const struct queue *queue, struct queue_level *ret_level);
 
-/* Records not in flight; takes the lock of the books. */
+/* Records that can be taken; takes the lock of the books. */
 size_t queue_waiting(const struct queue *queue);
 
 /*
- * A descriptor (eventfd) that becomes readable when a push makes the queue hold WAKE_RECORDS or more; the reader clears
- * it. One wake-up per crossing, not per record. Stays the queue's.
+ * A descriptor (eventfd) that becomes readable when WAKE_RECORDS or more can be taken; the reader clears it. One wake-up
+ * per crossing, not per record. Stays the queue's.
  */
 int queue_wake_fd(const struct queue *queue);
 void queue_set_wake(struct queue *queue, size_t wake_records);

@@ -72,8 +72,15 @@ static int add_due(struct readout *readout, const struct flow_key *key, const st
 	struct flow_details details;
 	bool known =
 		readout->has_details && bpf_map_lookup_elem(readout->options.maps->details, &flow->id, &details) == 0;
-	struct record *record =
-		decode_flow(&readout->options.decoder, key, flow, known ? &details : NULL, delta, reason);
+	const struct flow_part part = {
+		.key = key,
+		.flow = flow,
+		.details = known ? &details : NULL,
+		.delta = delta,
+		.from_ns = state->last_record_ns,
+		.reason = reason,
+	};
+	struct record *record = decode_flow(&readout->options.decoder, &part);
 	if (!record)
 		return -ENOMEM;
 	record_list_append(&readout->records, record);

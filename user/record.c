@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "user/naming.h"
 #include "user/record.h"
 
 struct record *record_new(enum record_kind kind, size_t data_size, uint8_t **ret_data)
@@ -12,18 +13,26 @@ struct record *record_new(enum record_kind kind, size_t data_size, uint8_t **ret
 	return record;
 }
 
+static void endpoint_clear(const struct endpoint *endpoint)
+{
+	owner_unref(endpoint->owner);
+	pod_facts_unref(endpoint->facts);
+}
+
 void record_free(struct record *record)
 {
 	if (!record)
 		return;
-	owner_unref(record->source.owner);
-	owner_unref(record->destination.owner);
+	endpoint_clear(&record->source);
+	endpoint_clear(&record->destination);
+	free(record->unnamed);
 	free(record);
 }
 
 size_t record_size(const struct record *record)
 {
-	return sizeof(*record) + (record->kind == RECORD_PACKET ? record->packet.captured_length : 0);
+	return sizeof(*record) + (record->kind == RECORD_PACKET ? record->packet.captured_length : 0) +
+	       (record->unnamed ? sizeof(*record->unnamed) : 0);
 }
 
 void record_list_append(struct record_list *list, struct record *record)

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "bpf/event.h"
 #include "user/owner.h"
+#include "user/pod_facts.h"
 
 /* Why a flow record was written. */
 enum flow_reason {
@@ -24,9 +25,10 @@ enum flow_reason {
 	}
 
 struct endpoint {
-	uint8_t address[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
-	uint16_t port;       /* host order; ICMP: see struct flow_key */
-	struct owner *owner; /* a reference; NULL: not known */
+	uint8_t address[16];     /* network order; IPv4 as ::ffff:a.b.c.d */
+	uint16_t port;           /* host order; ICMP: see struct flow_key */
+	struct owner *owner;     /* a reference; NULL: not known */
+	struct pod_facts *facts; /* likewise: what the pod list says of the owner's pod */
 };
 
 struct totals {
@@ -40,6 +42,14 @@ struct other_address {
 	uint16_t port;       /* host order; 0: not known */
 };
 
+/* A TCP connection's health, as one side's socket has it; cumulative but for the round-trip times. */
+struct tcp_health {
+	bool known;
+	uint32_t rtt_us, min_rtt_us; /* 0: not measured */
+	uint32_t retransmits;        /* segments */
+	uint32_t lost, delivered;    /* segments */
+};
+
 struct flow_record {
 	uint64_t id;
 	uint32_t generation;
@@ -49,6 +59,7 @@ struct flow_record {
 	uint8_t tcp_flags[2];
 	struct other_address tunnel[2];     /* the tunnel's ends, on the way from source to destination */
 	struct other_address translated[2]; /* each end as it is on the other side of this host's address translation */
+	struct tcp_health health; /* as the initiator's socket has it, else the responder's; of the ones on this host */
 };
 
 struct packet_record {
@@ -61,15 +72,27 @@ struct packet_record {
 	const uint8_t *data; /* in the record's own memory */
 };
 
+struct socket_record {
+	enum socket_action action;
+	uint32_t error;    /* errno; 0: none */
+	uint8_t state;     /* the kernel's number of the TCP state before; 0: not known */
+	uint64_t start_ns; /* Unix time of the establishment, of a failed connect's begin; 0: not seen */
+	struct tcp_health health;
+};
+
 /*
- * source and destination: of a flow, initiator and responder; of a packet, sender and receiver. interface and direction
- * are those of the hook that observed it: for a flow, the hook that owns what source sent (else what destination sent).
+ * source and destination: of a flow and a connection, initiator and responder; of a packet, sender and receiver.
+ * interface and direction are those of the hook that observed it: for a flow, the hook that owns what source sent (else
+ * what destination sent). A connection has no interface, and goes out (DIRECTION_EGRESS) where this host's socket is the
+ * initiator's.
  */
+struct unnamed; /* naming.h */
 struct record {
 	struct record *next;
+	struct unnamed *unnamed; /* not NULL: there may be more names in a moment; the record's own */
 	enum record_kind kind;
-	uint64_t time_ns;            /* Unix time of what happened: a flow's latest packet, the packet */
-	uint64_t observed_ns;        /* Unix time when the loader made this record */
+	uint64_t time_ns;     /* Unix time of what happened: a flow's latest packet, the packet, the socket's act */
+	uint64_t observed_ns; /* Unix time when the loader made this record */
 	char interface[IF_NAMESIZE]; /* "" : not known any more */
 	enum direction direction;
 	uint8_t protocol;   /* IANA */
@@ -80,12 +103,13 @@ struct record {
 	union {
 		struct flow_record flow;
 		struct packet_record packet;
+		struct socket_record socket;
 	};
 };
 
 /* A zeroed record with DATA_SIZE bytes behind it (*ret_data, may be NULL when 0), or NULL: out of memory. */
 struct record *record_new(enum record_kind kind, size_t data_size, uint8_t **ret_data);
-/* Frees it and its references to owners. */
+/* Frees it, and its references to owners. */
 void record_free(struct record *record);
 DEFINE_CLEANUP(struct record *, record_free)
 

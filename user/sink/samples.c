@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <uthash.h>
 #include "user/pcapng.h"
@@ -8,7 +9,7 @@
 
 #define INTERFACES_MAX 4096 /* of a file; a transaction may pass it */
 #define NAME_MAX_BYTES 256
-#define COMMENT_MAX    2048
+#define COMMENT_MAX    PCAPNG_TEXT_MAX
 
 struct interface {
 	UT_hash_handle hh;
@@ -129,27 +130,43 @@ static int interface_id(struct samples *samples, const struct record_view *view,
 	return 0;
 }
 
-/* "source: shop/web-1 (nginx)", after two spaces where something precedes it; nothing where the pod is not known. */
-static void put_pod(struct buf *comment, const struct record_view *view, const char *end)
+/* "source.k8s.pod.name" of the record, for END "source". */
+static const char *end_text(const struct record_view *view, const char *end, const char *attribute)
 {
 	char key[64];
-	snprintf(key, sizeof(key), "%s.k8s.namespace.name", end);
-	const char *namespace = text_of(view, key);
-	snprintf(key, sizeof(key), "%s.k8s.pod.name", end);
-	const char *pod = text_of(view, key);
-	snprintf(key, sizeof(key), "%s.k8s.container.name", end);
-	const char *container = text_of(view, key);
-	if (!*pod)
-		return;
-
-	/* Names of Kubernetes have at most 253 characters: what is longer is none, and is cut. */
-	buf_appendf(comment, "%s%s: %.*s/%.*s", comment->size ? "  " : "", end, NAME_MAX_BYTES, namespace,
-	            NAME_MAX_BYTES, pod);
-	if (*container)
-		buf_appendf(comment, " (%.*s)", NAME_MAX_BYTES, container);
+	snprintf(key, sizeof(key), "%s.%s", end, attribute);
+	return text_of(view, key);
 }
 
-/* "sampled: http", behind the pods; nothing from senders that do not say why. */
+/*
+ * "source: shop/web-1 (nginx) curl 4711", after two spaces where something precedes it: the pod, its container, and the
+ * process, as far as they are known; nothing where neither pod nor process is.
+ */
+static void put_end(struct buf *comment, const struct record_view *view, const char *end)
+{
+	const char *pod = end_text(view, end, "k8s.pod.name");
+	const char *container = end_text(view, end, "k8s.container.name");
+	const char *executable = end_text(view, end, "process.executable.name");
+	char pid_key[64];
+	int64_t pid;
+	if (!*pod && !*executable)
+		return;
+
+	/* Names of Kubernetes have at most 253 characters, files' 255: what is longer is none, and is cut. */
+	buf_appendf(comment, "%s%s:", comment->size ? "  " : "", end);
+	if (*pod)
+		buf_appendf(comment, " %.*s/%.*s", NAME_MAX_BYTES, end_text(view, end, "k8s.namespace.name"),
+		            NAME_MAX_BYTES, pod);
+	if (*pod && *container)
+		buf_appendf(comment, " (%.*s)", NAME_MAX_BYTES, container);
+	if (*executable)
+		buf_appendf(comment, " %.*s", NAME_MAX_BYTES, executable);
+	snprintf(pid_key, sizeof(pid_key), "%s.process.pid", end);
+	if (*executable && attribute_number(view->record->attributes, view->record->n_attributes, pid_key, &pid))
+		buf_appendf(comment, " %" PRId64, pid);
+}
+
+/* "sampled: http", behind the ends; nothing from senders that do not say why. */
 static void put_reason(struct buf *comment, const struct record_view *view)
 {
 	const char *reason = text_of(view, "sonde.packet.reason");
@@ -213,8 +230,8 @@ int samples_put(struct samples *samples, const struct record_view *view, struct 
 	if (r < 0)
 		return r;
 	buf_reset(&samples->comment);
-	put_pod(&samples->comment, view, "source");
-	put_pod(&samples->comment, view, "destination");
+	put_end(&samples->comment, view, "source");
+	put_end(&samples->comment, view, "destination");
 	put_reason(&samples->comment, view);
 	packet.comment = buf_text(&samples->comment);
 	return pcapng_put_packet(out, &packet);
