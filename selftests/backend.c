@@ -71,8 +71,10 @@ static void read_batch(const struct buf *encoded, struct backend_request *reques
 {
 	Sonde__Otlp__ExportLogsServiceRequest *message =
 		sonde__otlp__export_logs_service_request__unpack(NULL, encoded->size, (const uint8_t *)encoded->data);
-	if (!message)
+	if (!message || !message->n_resource_logs) {
+		sonde__otlp__export_logs_service_request__free_unpacked(message, NULL);
 		return;
+	}
 	const Sonde__Otlp__ScopeLogs *logs = message->resource_logs[0]->scope_logs[0];
 	request->records = logs->n_log_records;
 	for (size_t i = 0; i < logs->scope->n_attributes; i++) {

@@ -3,15 +3,13 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include "user/advice.h"
+#include "user/https.h"
 #include "user/post.h"
-
-/* A certificate that was replaced on disk is in use after so long, however long the backend keeps a connection. */
-#define CONNECTION_MAX_SECONDS 600L
 
 struct post {
 	const struct ship_options *options;
+	struct https https;
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers[2]; /* [1]: of a compressed body */
@@ -30,23 +28,6 @@ static size_t take_answer(char *data, size_t size, size_t n, void *opaque)
 		return 0;
 	}
 	return size * n;
-}
-
-static curl_socket_t open_socket(void *opaque, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	const struct ship_options *options = ((struct post *)opaque)->options;
-	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd >= 0 && options->on_socket)
-		options->on_socket(fd, true, options->on_socket_data);
-	return fd;
-}
-
-static int close_socket(void *opaque, curl_socket_t fd)
-{
-	const struct ship_options *options = ((struct post *)opaque)->options;
-	if (options->on_socket)
-		options->on_socket(fd, false, options->on_socket_data);
-	return close(fd);
 }
 
 /* Where the SSL_CTX keeps its struct post. */
@@ -74,39 +55,21 @@ static CURLcode watch_alerts(CURL *easy, void *ssl_ctx, void *opaque)
 	return CURLE_OK;
 }
 
-/* Sets an option or returns: what fails here is out of memory, or a libcurl built without the feature. */
-#define set(easy, option, value)                                                 \
-	do {                                                                     \
-		if (curl_easy_setopt(easy, CURLOPT_##option, value) != CURLE_OK) \
-			return -ENOMEM;                                          \
-	} while (0)
-
-static const char *or_null(const char *text)
-{
-	return *text ? text : NULL;
-}
-
-static int post_set_tls(struct post *post)
+static int post_set_https(struct post *post)
 {
 	const struct ship_options *options = post->options;
-	set(post->easy, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	set(post->easy, SSL_VERIFYPEER, 1L);
-	set(post->easy, SSL_VERIFYHOST, 2L);
-	if (*options->ca) {
-		set(post->easy, CAINFO, options->ca);
-		/* Else the system's directory of certificates would be trusted beside it. */
-		set(post->easy, CAPATH, NULL);
-	}
-	set(post->easy, SSLCERT, or_null(options->cert));
-	set(post->easy, SSLKEY, or_null(options->key));
-	/* OpenSSL asks at the terminal for the password of a key that has one, unless it is given one. */
-	set(post->easy, KEYPASSWD, "");
-	/* The files are read at each connection: no CA kept for a day, no session resumed with an older certificate. */
-	set(post->easy, CA_CACHE_TIMEOUT, 0L);
-	set(post->easy, SSL_SESSIONID_CACHE, 0L);
-	set(post->easy, MAXLIFETIME_CONN, CONNECTION_MAX_SECONDS);
-	set(post->easy, SSL_CTX_FUNCTION, watch_alerts);
-	set(post->easy, SSL_CTX_DATA, post);
+	post->https = (struct https) {
+		.ca = options->ca,
+		.cert = options->cert,
+		.key = options->key,
+		.on_socket = options->on_socket,
+		.on_socket_data = options->on_socket_data,
+	};
+	int r = https_prepare(post->easy, &post->https);
+	if (r < 0)
+		return r;
+	https_set(post->easy, SSL_CTX_FUNCTION, watch_alerts);
+	https_set(post->easy, SSL_CTX_DATA, post);
 	return 0;
 }
 
@@ -141,33 +104,25 @@ static int post_set_http(struct post *post)
 	_cleanup_(freep) char *url = NULL;
 	if (asprintf(&url, "%.*s/v1/logs", (int)url_size, options->url) < 0)
 		return -ENOMEM;
-	set(post->easy, URL, url);
+	https_set(post->easy, URL, url);
 
 	snprintf(text, sizeof(text), "sonde/%s", options->resource.service_version);
-	set(post->easy, USERAGENT, text);
-	set(post->easy, PROTOCOLS_STR, "https");
-	set(post->easy, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	set(post->easy, FOLLOWLOCATION, 0L);
+	https_set(post->easy, USERAGENT, text);
 	/* "" is none, or no host: not what the environment says. */
-	set(post->easy, PROXY, options->proxy);
-	set(post->easy, NOPROXY, options->no_proxy);
-	set(post->easy, POST, 1L);
+	https_set(post->easy, PROXY, options->proxy);
+	https_set(post->easy, NOPROXY, options->no_proxy);
+	https_set(post->easy, POST, 1L);
 	return 0;
 }
 
 static int post_set_transfer(struct post *post)
 {
 	const struct ship_options *options = post->options;
-	set(post->easy, TIMEOUT_MS, (long)(options->timeout_ns / 1000000));
-	set(post->easy, NOSIGNAL, 1L);
-	set(post->easy, ERRORBUFFER, post->error);
-	set(post->easy, PRIVATE, post);
-	set(post->easy, WRITEFUNCTION, take_answer);
-	set(post->easy, WRITEDATA, post);
-	set(post->easy, OPENSOCKETFUNCTION, open_socket);
-	set(post->easy, OPENSOCKETDATA, post);
-	set(post->easy, CLOSESOCKETFUNCTION, close_socket);
-	set(post->easy, CLOSESOCKETDATA, post);
+	https_set(post->easy, TIMEOUT_MS, (long)(options->timeout_ns / 1000000));
+	https_set(post->easy, ERRORBUFFER, post->error);
+	https_set(post->easy, PRIVATE, post);
+	https_set(post->easy, WRITEFUNCTION, take_answer);
+	https_set(post->easy, WRITEDATA, post);
 	return 0;
 }
 
@@ -184,7 +139,7 @@ int post_new(const struct ship_options *options, struct post **ret_post)
 		return -ENOMEM;
 	int r = post_make_headers(post);
 	if (r == 0)
-		r = post_set_tls(post);
+		r = post_set_https(post);
 	if (r == 0)
 		r = post_set_http(post);
 	if (r == 0)
@@ -214,9 +169,9 @@ int post_start(struct post *post, const struct buf *body, bool gzip)
 	post->answer_too_long = false;
 	post->tls_alert = 0;
 	post->error[0] = '\0';
-	set(post->easy, HTTPHEADER, post->headers[gzip]);
-	set(post->easy, POSTFIELDS, body->data);
-	set(post->easy, POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+	https_set(post->easy, HTTPHEADER, post->headers[gzip]);
+	https_set(post->easy, POSTFIELDS, body->data);
+	https_set(post->easy, POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
 	if (curl_multi_add_handle(post->multi, post->easy) != CURLM_OK)
 		return -ENOMEM;
 	post->running = true;
