@@ -204,12 +204,54 @@ static void test_new_place(void **state)
 	expect_stats(harness, 0, 0);
 }
 
+/* The hooks from OUT - 1 on become those of a loopback device in the network namespace DOMAIN. */
+static void make_loopback(struct harness *harness, enum hook out, uint16_t domain)
+{
+	for (uint32_t hook = out - 1; hook <= out; hook++) {
+		enum hook_place place = hook == out ? PLACE_INNER : PLACE_UPPER;
+		const struct entry entry = {
+			.hook = hook_number(HOOK_IFACE_ID(hook), place, HOOK_DIRECTION(hook)),
+			.stats_index = HOOK_STATS(hook),
+			.link_type = LINK_ETHERNET,
+			.domain = domain,
+		};
+		close(harness->entry[hook]);
+		assert_int_equal(entry_load(&harness->loader, &entry, &harness->entry[hook]), 0);
+	}
+}
+
+/* What goes out at a pod's loopback device comes in there again; the same tuple at another pod's is another flow. */
+static void test_loopbacks(void **state)
+{
+	_cleanup_(harness_freep) struct harness *harness = harness_open(&(struct harness_options) { 0 });
+
+	make_loopback(harness, POD_OUT, 1);
+	make_loopback(harness, NIC_OUT, 2);
+	STORY(harness, { "out", ACK, VERDICT_OBSERVED, SENT("1 40"), POD_OUT },
+	      { "in again", ACK, VERDICT_DUPLICATE, SENT("1 40"), POD_IN },
+	      { "in again, late", ACK, VERDICT_DUPLICATE, SENT("1 40"), POD_IN, .after_ms = 1000 },
+	      { "out, after a silence", ACK, VERDICT_OBSERVED, SENT("2 80"), POD_OUT },
+	      { "out in another pod",
+	        ACK,
+	        VERDICT_OBSERVED,
+	        { "tcp 10.0.0.1:40000 (1 40 A) -> 10.0.0.2:443 (0 0)",
+	          "tcp 10.0.0.1:40000 (2 80 A) -> 10.0.0.2:443 (0 0)" },
+	        NIC_OUT },
+	      { "and in",
+	        ACK,
+	        VERDICT_DUPLICATE,
+	        { "tcp 10.0.0.1:40000 (1 40 A) -> 10.0.0.2:443 (0 0)",
+	          "tcp 10.0.0.1:40000 (2 80 A) -> 10.0.0.2:443 (0 0)" },
+	        NIC_IN });
+	expect_stats(harness, 0, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hooks),     cmocka_unit_test(test_silence),   cmocka_unit_test(test_failover),
 		cmocka_unit_test(test_ping_pong), cmocka_unit_test(test_order),     cmocka_unit_test(test_upper),
-		cmocka_unit_test(test_departed),  cmocka_unit_test(test_new_place),
+		cmocka_unit_test(test_departed),  cmocka_unit_test(test_new_place), cmocka_unit_test(test_loopbacks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

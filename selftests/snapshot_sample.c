@@ -29,7 +29,12 @@ void snapshot_sample(struct snapshot *ret_snapshot)
 	struct snapshot *snapshot = ret_snapshot;
 	uint64_t next = 1000;
 
-	*snapshot = (struct snapshot) { .n_ifaces = SAMPLE_IFACES };
+	*snapshot = (struct snapshot) {
+		.n_ifaces = SAMPLE_IFACES,
+		.attached = 7,
+		.domains = 5,
+		.refused = { [REFUSAL_PERMISSION] = 3, [REFUSAL_ERROR] = 4 },
+	};
 	snapshot->ifaces = calloc(SAMPLE_IFACES, sizeof(*snapshot->ifaces));
 	assert_non_null(snapshot->ifaces);
 	set_iface(&snapshot->ifaces[0], "eth0", 2, IFACE_HOOK_TCX, &next);

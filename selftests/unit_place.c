@@ -119,6 +119,18 @@ static void test_changes(void **state)
 	assert_int_equal(places_find(places, 1).iface_id, 0);
 }
 
+static void test_loopback(void **state)
+{
+	_cleanup_(places_freep) struct places *places = places_new();
+	const struct link_info lo = { .ifindex = 1, .flags = IFF_LOOPBACK }, other = { .ifindex = 2 };
+
+	assert_int_equal(places_set(places, &lo, 10), 1);
+	assert_int_equal(places_set(places, &other, 20), 1);
+	assert_int_equal(places_find(places, 1).place, PLACE_INNER);
+	assert_true(places_find(places, 1).loops);
+	assert_false(places_find(places, 2).loops);
+}
+
 static void write_vlan(uint32_t iface_id, uint16_t vid, uint16_t outer, void *data)
 {
 	buf_appendf(data, "%u:%u/%u ", iface_id, vid, outer);
@@ -157,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_vlans),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

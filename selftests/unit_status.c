@@ -95,6 +95,12 @@ static void test_interfaces(void **state)
 	assert_string(json_array_get(interfaces, 1), "name", "a\"b\\c?");
 	assert_string(json_array_get(interfaces, 1), "hook", "clsact");
 	assert_hook(member(member(json, "departed"), "egress"), &snapshot.departed[DIRECTION_EGRESS]);
+
+	const json_t *namespaces = member(json, "network_namespaces"), *refused = member(namespaces, "refused");
+	assert_number(namespaces, "attached", 5);
+	assert_number(refused, "permission", 3);
+	assert_number(refused, "error", 4);
+	assert_int_equal(json_object_size(refused), 2);
 }
 
 static void test_records(void **state)
@@ -187,7 +193,7 @@ static void test_text(void **state)
 	assert_int_equal(status_json(&snapshot, URL, &json), 0);
 	assert_int_equal(status_text(buf_text(&json), &text), 0);
 	assert_contains(&text, "sonde " SONDE_VERSION "\n");
-	assert_contains(&text, "  eth0            tcx    ingress");
+	assert_contains(&text, "  eth0                 tcx    ingress");
 	assert_contains(&text, "duplicate 1057, not_ip 1058");
 	assert_contains(&text, "(departed)");
 	assert_contains(&text, "backend  " URL " up\n");

@@ -52,12 +52,32 @@ static uint64_t effective_capabilities(void)
 	return capabilities;
 }
 
+struct capability {
+	int number;
+	const char *name, *what_for;
+};
+
+/* Without them the host's own interfaces are watched all the same. */
+static void check_namespace_capabilities(struct report *report)
+{
+	static const struct capability needed[] = {
+		{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN", "entering the network namespaces of pods" },
+		{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "finding the network namespaces of pods" },
+	};
+	uint64_t have = effective_capabilities();
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (have & 1ULL << needed[i].number)
+			tell(report, RESULT_OK, needed[i].name, "there");
+		else
+			tell(report, RESULT_WARN, needed[i].name,
+			     "missing; interfaces.netns: all needs it for %s: only the host's own interfaces will be watched",
+			     needed[i].what_for);
+	}
+}
+
 static void check_capabilities(struct report *report)
 {
-	static const struct {
-		int number;
-		const char *name, *what_for;
-	} needed[] = {
+	static const struct capability needed[] = {
 		{ 39 /* CAP_BPF */, "CAP_BPF", "loading programs, making and pinning maps" },
 		{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "attaching to interfaces" },
 		{ 38 /* CAP_PERFMON */, "CAP_PERFMON", "direct access to packets with variable offsets" },
@@ -247,6 +267,8 @@ int command_check(const struct command_line *line)
 
 	struct report report = { .checks = json_array() };
 	check_capabilities(&report);
+	if (settings.interfaces.netns == NETNS_ALL)
+		check_namespace_capabilities(&report);
 	check_kernel(&report, &settings);
 	check_filter(&report, &settings);
 	check_bpffs(&report, &settings);

@@ -7,10 +7,11 @@
 #include "user/commands.h"
 #include "user/control.h"
 #include "user/loader.h"
+#include "user/netns.h"
 #include "user/pins.h"
 
 struct detachment {
-	const char *bpffs;
+	const char *bpffs, *proc_root;
 	unsigned hooks, layouts, failures;
 };
 
@@ -20,8 +21,8 @@ static void failed(struct detachment *detachment, const char *what, const char *
 	detachment->failures++;
 }
 
-static void detach_interface(struct detachment *detachment, const char *layout, uint32_t id,
-                             const struct iface_info *info)
+/* In the interface's own network namespace. */
+static void detach_here(struct detachment *detachment, const char *layout, uint32_t id, const struct iface_info *info)
 {
 	int r = 0;
 	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
@@ -36,6 +37,44 @@ static void detach_interface(struct detachment *detachment, const char *layout, 
 	r = detach_qdisc(info);
 	if (r < 0)
 		failed(detachment, "cannot remove our clsact qdisc from", info->name, r);
+}
+
+struct inside {
+	struct detachment *detachment;
+	const char *layout;
+	uint32_t id;
+	const struct iface_info *info;
+};
+
+static int detach_inside(void *data)
+{
+	const struct inside *inside = data;
+	struct netns_id netns;
+	int r = netns_current(&netns);
+	if (r < 0)
+		return r;
+	if (netns.cookie != inside->info->netns_cookie)
+		return -ESTALE;
+	detach_here(inside->detachment, inside->layout, inside->id, inside->info);
+	return 0;
+}
+
+/* A filter in another namespace can be reached through a process in it; without one it ends with the namespace. */
+static void detach_interface(struct detachment *detachment, const char *layout, uint32_t id,
+                             const struct iface_info *info)
+{
+	struct inside inside = { detachment, layout, id, info };
+	pid_t pid;
+
+	if (!info->domain || info->hook == IFACE_HOOK_TCX) {
+		detach_here(detachment, layout, id, info);
+		return;
+	}
+	int r = netns_search(detachment->proc_root, info->netns_inode, &pid);
+	if (r == 0)
+		r = netns_visit(detachment->proc_root, pid, info->netns_inode, detach_inside, &inside);
+	if (r < 0 && r != -ESRCH && r != -ESTALE)
+		failed(detachment, "cannot enter the network namespace of", info->name, r);
 }
 
 static int detach_layout(const char *layout, void *data)
@@ -62,7 +101,7 @@ static int detach_layout(const char *layout, void *data)
 
 static int detach_all(const struct settings *settings)
 {
-	struct detachment detachment = { .bpffs = settings->bpffs };
+	struct detachment detachment = { .bpffs = settings->bpffs, .proc_root = settings->node.proc_root };
 	_cleanup_(closep) int lock = -1;
 
 	int r = pins_lock(settings->bpffs, &lock);

@@ -44,10 +44,13 @@ int iface_store(const struct ifaces *ifaces, const struct iface *iface)
 /* The stub of one direction, in place of the one that is there. */
 static int attach_direction(struct ifaces *ifaces, struct iface *iface, enum direction direction)
 {
+	/* What comes in at a loopback device has gone out there, whatever became of it: it never owns. */
+	bool again = iface->place.loops && direction == DIRECTION_INGRESS;
 	const struct entry entry = {
-		.hook = hook_number(iface->place.iface_id, iface->place.place, direction),
+		.hook = hook_number(iface->place.iface_id, again ? PLACE_UPPER : iface->place.place, direction),
 		.stats_index = iface->info.slot * DIRECTION_MAX + direction,
 		.link_type = iface->info.link_type,
+		.domain = iface->info.domain,
 	};
 	_cleanup_(closep) int program = -1;
 	char pin[PATH_MAX];
@@ -70,7 +73,7 @@ int iface_attach(struct ifaces *ifaces, struct iface *iface)
 	int r = iface_store(ifaces, iface);
 	if (!iface->attached)
 		tell_departed(ifaces, iface->id, 0);
-	iface->place = places_find(ifaces->places, iface->info.ifindex);
+	iface->place = places_find(ifaces_places(ifaces, iface->info.domain), iface->info.ifindex);
 	for (int direction = 0; direction < DIRECTION_MAX && r == 0; direction++)
 		r = attach_direction(ifaces, iface, (enum direction)direction);
 	if (r == 0)
@@ -80,12 +83,27 @@ int iface_attach(struct ifaces *ifaces, struct iface *iface)
 	return r;
 }
 
-int ifaces_replace(struct ifaces *ifaces)
+bool iface_is_over(const struct iface *iface)
 {
+	for (int direction = 0; iface->info.hook == IFACE_HOOK_CLSACT && direction < DIRECTION_MAX; direction++) {
+		uint32_t id = iface->info.program_id[direction];
+		_cleanup_(closep) int program = id ? bpf_prog_get_fd_by_id(id) : -1;
+		if (id && (program >= 0 || errno != ENOENT))
+			return false;
+	}
+	return true;
+}
+
+int ifaces_replace(struct ifaces *ifaces, uint16_t domain)
+{
+	const struct places *places = ifaces_places(ifaces, domain);
 	struct iface *iface, *next;
-	int first = vlans_tell(ifaces->loader->maps.vlans, ifaces->places);
+	/* Where a VLAN ends in a pod, its packets are seen below, with their tag. */
+	int first = domain ? 0 : vlans_tell(ifaces->loader->maps.vlans, places);
 	HASH_ITER (by_id, ifaces->by_id, iface, next) {
-		struct place place = places_find(ifaces->places, iface->info.ifindex);
+		if (iface->info.domain != domain)
+			continue;
+		struct place place = places_find(places, iface->info.ifindex);
 		if (!iface->attached || (place.place == iface->place.place && place.iface_id == iface->place.iface_id))
 			continue;
 		int r = iface_attach(ifaces, iface);

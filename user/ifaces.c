@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <string.h>
-#include <net/if_arp.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "user/attach.h"
@@ -9,56 +8,11 @@
 #include "user/pins.h"
 #include "user/probe.h"
 
-#ifndef ARPHRD_IP6GRE
-#define ARPHRD_IP6GRE 823 /* <linux/if_arp.h>, which cannot stand beside <net/if.h> */
-#endif
-
-int ifaces_select(struct ifaces *ifaces, const struct config_list *include, const struct config_list *exclude)
+static struct iface *find(const struct ifaces *ifaces, uint16_t domain, uint32_t ifindex)
 {
-	_cleanup_(patterns_clear) struct patterns included = { 0 };
-	_cleanup_(patterns_clear) struct patterns excluded = { 0 };
-	int r = patterns_compile(include, &included);
-	if (r < 0)
-		return r;
-	r = patterns_compile(exclude, &excluded);
-	if (r < 0)
-		return r;
-	patterns_swap(&ifaces->include, &included);
-	patterns_swap(&ifaces->exclude, &excluded);
-	return 0;
-}
-
-static bool is_selected(const struct ifaces *ifaces, const struct link_info *link)
-{
-	if (link->flags & IFF_LOOPBACK || patterns_match(&ifaces->exclude, link->name))
-		return false;
-	return ifaces->include.n == 0 || patterns_match(&ifaces->include, link->name);
-}
-
-/* What a frame on the device begins with; -EPROTONOSUPPORT: something else (radio headers, CAN, InfiniBand, ...). */
-static int link_type_of(uint16_t type)
-{
-	switch (type) {
-	case ARPHRD_ETHER:
-		return LINK_ETHERNET;
-	case ARPHRD_NONE: /* tun, wireguard */
-	case ARPHRD_RAWIP:
-	case ARPHRD_PPP:
-	case ARPHRD_TUNNEL:
-	case ARPHRD_TUNNEL6:
-	case ARPHRD_SIT:
-	case ARPHRD_IPGRE:
-	case ARPHRD_IP6GRE:
-		return LINK_RAW_IP;
-	default:
-		return -EPROTONOSUPPORT;
-	}
-}
-
-static struct iface *find(const struct ifaces *ifaces, uint32_t ifindex)
-{
+	const struct iface_key key = { domain, ifindex };
 	struct iface *iface;
-	HASH_FIND(by_ifindex, ifaces->by_ifindex, &ifindex, sizeof(ifindex), iface);
+	HASH_FIND(by_key, ifaces->by_key, &key, sizeof(key), iface);
 	return iface;
 }
 
@@ -83,17 +37,26 @@ static struct iface *iface_new(uint32_t id)
 static void add(struct ifaces *ifaces, struct iface *iface)
 {
 	HASH_ADD(by_id, ifaces->by_id, id, sizeof(iface->id), iface);
-	HASH_ADD(by_ifindex, ifaces->by_ifindex, info.ifindex, sizeof(iface->info.ifindex), iface);
+	iface->key = (struct iface_key) { iface->info.domain, iface->info.ifindex };
+	HASH_ADD(by_key, ifaces->by_key, key, sizeof(iface->key), iface);
 	ifaces->slots[iface->info.slot] = true;
-	if (iface->id >= ifaces->next_id)
-		ifaces->next_id = iface->id + 1;
+	ifaces->inside += iface->info.domain != 0;
+}
+
+/* Never given again while the maps live, whoever has gone meanwhile. */
+static uint32_t next_id(struct ifaces *ifaces)
+{
+	struct books_state *state = books_begin(ifaces->books);
+	uint32_t id = ++state->iface_ids;
+	books_commit(ifaces->books);
+	return id;
 }
 
 /*
  * Its account goes to the departed, and its number is free. The books remember whose account they took last: a loader
  * killed before the map entry is removed does not make the next one take it twice.
  */
-static void retire(struct ifaces *ifaces, struct iface *iface)
+void iface_retire(struct ifaces *ifaces, struct iface *iface)
 {
 	struct hook_stats stats[DIRECTION_MAX] = { 0 };
 	iface_stats_read(ifaces, iface->info.slot, stats);
@@ -108,18 +71,22 @@ static void retire(struct ifaces *ifaces, struct iface *iface)
 
 	size_t i = ifaces->departures++ % DEPARTED_NAMES;
 	ifaces->departed[i].id = iface->id;
+	ifaces->departed[i].ifindex = iface->info.domain ? 0 : iface->info.ifindex;
 	memcpy(ifaces->departed[i].name, iface->info.name, IF_NAMESIZE);
 	ifaces->slots[iface->info.slot] = false;
+	ifaces->inside -= iface->info.domain != 0;
 	for (int direction = 0; direction < DIRECTION_MAX; direction++)
 		ifaces->departed_run_ns += program_run_ns(iface->programs[direction]);
 	HASH_DELETE(by_id, ifaces->by_id, iface);
-	HASH_DELETE(by_ifindex, ifaces->by_ifindex, iface);
+	HASH_DELETE(by_key, ifaces->by_key, iface);
 	iface_free(iface);
 }
 
 static int new_iface(struct ifaces *ifaces, const struct link_info *link, int link_type, struct iface **ret_iface)
 {
 	uint32_t slot = 1;
+	if (link->domain && ifaces->inside >= DOMAIN_SLOTS)
+		return -ENOSPC;
 	while (slot < IFACE_SLOTS && ifaces->slots[slot])
 		slot++;
 	if (slot == IFACE_SLOTS)
@@ -127,12 +94,16 @@ static int new_iface(struct ifaces *ifaces, const struct link_info *link, int li
 	int r = iface_stats_clear(ifaces, slot);
 	if (r < 0)
 		return r;
-	struct iface *iface = iface_new(ifaces->next_id);
+	struct iface *iface = iface_new(next_id(ifaces));
 	if (!iface)
 		return -ENOMEM;
+	struct netns_id netns = ifaces_netns(ifaces, link->domain);
 	iface->info = (struct iface_info) {
+		.netns_cookie = netns.cookie,
+		.netns_inode = netns.inode,
 		.ifindex = link->ifindex,
 		.slot = slot,
+		.domain = link->domain,
 		.hook = feature_available(FEATURE_TCX) ? IFACE_HOOK_TCX : IFACE_HOOK_CLSACT,
 		.link_type = (uint8_t)link_type,
 	};
@@ -145,16 +116,16 @@ static int new_iface(struct ifaces *ifaces, const struct link_info *link, int li
 static int select_link(struct ifaces *ifaces, const struct link_info *link, bool may_attach,
                        enum iface_change *ret_change)
 {
-	struct iface *iface = find(ifaces, link->ifindex);
+	struct iface *iface = find(ifaces, link->domain, link->ifindex);
 	bool taken_over = iface && !iface->attached;
 	int r;
 
 	*ret_change = IFACE_UNCHANGED;
-	if (!is_selected(ifaces, link)) {
+	if (!iface_is_selected(ifaces, link, iface)) {
 		if (!iface)
 			return 0;
 		r = iface_detach(ifaces, iface);
-		retire(ifaces, iface);
+		iface_retire(ifaces, iface);
 		*ret_change = IFACE_DETACHED;
 		return r;
 	}
@@ -176,12 +147,12 @@ static int select_link(struct ifaces *ifaces, const struct link_info *link, bool
 	}
 	if (iface->attached)
 		return 0;
-	r = places_set(ifaces->places, link, iface->id);
+	r = places_set(ifaces_places(ifaces, link->domain), link, iface->id);
 	if (r >= 0)
 		r = iface_attach(ifaces, iface);
 	if (r < 0) {
 		iface_detach(ifaces, iface);
-		retire(ifaces, iface);
+		iface_retire(ifaces, iface);
 		return r;
 	}
 	*ret_change = taken_over ? IFACE_TAKEN_OVER : IFACE_ATTACHED;
@@ -191,27 +162,30 @@ static int select_link(struct ifaces *ifaces, const struct link_info *link, bool
 int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_attach, enum iface_change *ret_change)
 {
 	int r = select_link(ifaces, link, may_attach, ret_change);
-	const struct iface *iface = find(ifaces, link->ifindex);
+	const struct iface *iface = find(ifaces, link->domain, link->ifindex);
 
 	/* Also of a link that is not attached: others may be built on it. */
-	int changed = places_set(ifaces->places, link, iface ? iface->id : 0);
+	int changed = places_set(ifaces_places(ifaces, link->domain), link, iface ? iface->id : 0);
 	if (changed < 0 || r < 0)
 		return r < 0 ? r : changed;
-	return changed || *ret_change != IFACE_UNCHANGED ? ifaces_replace(ifaces) : 0;
+	return changed || *ret_change != IFACE_UNCHANGED ? ifaces_replace(ifaces, link->domain) : 0;
 }
 
 int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const struct iface_info *info)
 {
-	const struct link_info link = { .ifindex = info->ifindex };
-	struct iface *iface = find(ifaces, info->ifindex);
-	if (iface)
-		return 0;
-	int r = new_iface(ifaces, &link, info->link_type, &iface);
+	struct iface_info there = *info;
+	int r = ifaces_know_domain(ifaces, &there);
 	if (r < 0)
 		return r;
-	uint32_t slot = iface->info.slot;
-	iface->info = *info;
-	iface->info.slot = slot;
+	const struct link_info link = { .ifindex = info->ifindex, .domain = there.domain };
+	struct iface *iface = find(ifaces, link.domain, link.ifindex);
+	if (iface)
+		return 0;
+	r = new_iface(ifaces, &link, info->link_type, &iface);
+	if (r < 0)
+		return r;
+	there.slot = iface->info.slot;
+	iface->info = there;
 	if (info->hook != IFACE_HOOK_TCX)
 		return iface_store(ifaces, iface);
 
@@ -227,60 +201,74 @@ int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const s
 	return iface_store(ifaces, iface);
 }
 
-bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex)
+static bool gone(struct ifaces *ifaces, uint16_t domain, uint32_t ifindex)
 {
-	struct iface *iface = find(ifaces, ifindex);
+	struct iface *iface = find(ifaces, domain, ifindex);
 	if (iface) {
 		/* The kernel let the hooks go with the device; what is left of them is a pin. */
 		iface_detach(ifaces, iface);
-		retire(ifaces, iface);
+		iface_retire(ifaces, iface);
 	}
-	if (places_remove(ifaces->places, ifindex))
-		ifaces_replace(ifaces);
+	if (places_remove(ifaces_places(ifaces, domain), ifindex))
+		ifaces_replace(ifaces, domain);
 	return iface;
+}
+
+bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex)
+{
+	return gone(ifaces, 0, ifindex);
+}
+
+void ifaces_domain_begin(struct ifaces *ifaces, uint16_t domain)
+{
+	struct iface *iface, *next;
+	HASH_ITER (by_id, ifaces->by_id, iface, next)
+		if (iface->info.domain == domain)
+			iface->told = false;
+	places_begin(ifaces_places(ifaces, domain));
+}
+
+void ifaces_domain_sweep(struct ifaces *ifaces, uint16_t domain)
+{
+	struct iface *iface, *next;
+	HASH_ITER (by_id, ifaces->by_id, iface, next)
+		if (iface->info.domain == domain && !iface->told)
+			gone(ifaces, domain, iface->info.ifindex);
+	if (places_sweep(ifaces_places(ifaces, domain)))
+		ifaces_replace(ifaces, domain);
 }
 
 void ifaces_begin(struct ifaces *ifaces)
 {
-	struct iface *iface, *next;
-	HASH_ITER (by_id, ifaces->by_id, iface, next)
-		iface->told = false;
-	places_begin(ifaces->places);
+	ifaces_domain_begin(ifaces, 0);
 }
 
 void ifaces_sweep(struct ifaces *ifaces)
 {
-	struct iface *iface, *next;
-	HASH_ITER (by_id, ifaces->by_id, iface, next)
-		if (!iface->told)
-			ifaces_gone(ifaces, iface->info.ifindex);
-	if (places_sweep(ifaces->places))
-		ifaces_replace(ifaces);
+	ifaces_domain_sweep(ifaces, 0);
 }
 
 int ifaces_detach(struct ifaces *ifaces)
 {
 	struct iface *iface, *next;
-	int first = 0;
+	int first = ifaces_domains_detach(ifaces);
 	HASH_ITER (by_id, ifaces->by_id, iface, next) {
-		int r = iface_detach(ifaces, iface);
+		int r = iface->info.domain ? 0 : iface_detach(ifaces, iface);
 		if (r < 0 && first == 0)
 			first = r;
 	}
 	/* Accounts are read once all hooks are gone: a packet on its way passes several. */
 	HASH_ITER (by_id, ifaces->by_id, iface, next)
-		retire(ifaces, iface);
+		iface_retire(ifaces, iface);
+	ifaces_domains_free(ifaces);
 	return first;
 }
 
 static int load_entries(struct ifaces *ifaces)
 {
 	const struct loader *loader = ifaces->loader;
-	struct books_state state;
 	uint32_t id, *previous = NULL;
 
-	books_read(ifaces->books, &state);
-	ifaces->next_id = (uint32_t)state.departed_iface_id + 1;
 	for (; bpf_map_get_next_key(loader->maps.ifaces, previous, &id) == 0; previous = &id) {
 		struct iface *iface = iface_new(id);
 		if (!iface)
@@ -289,6 +277,11 @@ static int load_entries(struct ifaces *ifaces)
 		    iface->info.slot >= IFACE_SLOTS) {
 			iface_free(iface);
 			continue;
+		}
+		int r = ifaces_know_domain(ifaces, &iface->info);
+		if (r < 0) {
+			iface_free(iface);
+			return r;
 		}
 		add(ifaces, iface);
 	}
@@ -302,6 +295,7 @@ int ifaces_open(const struct ifaces_options *options, struct ifaces **ret_ifaces
 		return -ENOMEM;
 	ifaces->loader = options->loader;
 	ifaces->books = options->books;
+	ifaces->proc_root = options->proc_root;
 	ifaces->cpus = libbpf_num_possible_cpus();
 	if (ifaces->cpus < 0)
 		return ifaces->cpus;
@@ -325,9 +319,10 @@ void ifaces_free(struct ifaces *ifaces)
 		return;
 	HASH_ITER (by_id, ifaces->by_id, iface, next) {
 		HASH_DELETE(by_id, ifaces->by_id, iface);
-		HASH_DELETE(by_ifindex, ifaces->by_ifindex, iface);
+		HASH_DELETE(by_key, ifaces->by_key, iface);
 		iface_free(iface);
 	}
+	ifaces_domains_free(ifaces);
 	patterns_clear(&ifaces->include);
 	patterns_clear(&ifaces->exclude);
 	places_free(ifaces->places);

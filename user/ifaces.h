@@ -8,6 +8,7 @@
 #include "user/config.h"
 #include "user/ifwatch.h"
 #include "user/loader.h"
+#include "user/netns.h"
 
 struct ifaces;
 
@@ -15,6 +16,7 @@ struct ifaces_options {
 	const struct loader *loader; /* outlives it */
 	struct books *books;
 	const struct config_list *include, *exclude; /* compiled when given */
+	const char *proc_root;                       /* outlives it; where other network namespaces are to be found */
 };
 
 /*
@@ -44,12 +46,54 @@ int ifaces_there(struct ifaces *ifaces, const struct link_info *link, bool may_a
  */
 int ifaces_adopt(struct ifaces *ifaces, const char *layout, uint32_t id, const struct iface_info *info);
 
-/* An interface is gone: its account goes to the departed. True: it was one of ours. */
+/* An interface of the sensor's own network namespace is gone: its account goes to the departed. True: it was one of ours. */
 bool ifaces_gone(struct ifaces *ifaces, uint32_t ifindex);
 
-/* Before a dump, and after it: lets those go that were not told of in between. */
+/* Before a dump of that namespace, and after it: lets those go that were not told of in between. */
 void ifaces_begin(struct ifaces *ifaces);
 void ifaces_sweep(struct ifaces *ifaces);
+
+/*
+ * ifaces_domains.c: network namespaces other than the sensor's own. What is attached in one is its loopback device, and what
+ * is up there without another end in any other namespace: the rest is seen there. interfaces.include is for the sensor's own
+ * namespace only.
+ */
+struct domain_visit {
+	uint16_t domain;         /* its number; 0: it could not even be entered */
+	unsigned attached, gone; /* interfaces, now */
+	int error; /* the first of an interface that could not be attached, -ENOSPC: all slots are taken */
+};
+
+/*
+ * Process PID is in the namespace INODE: enters it, and attaches (MAY_ATTACH false: keeps) what is to be attached there. 0, or
+ * -errno as netns_visit.
+ */
+int ifaces_visit(struct ifaces *ifaces, uint32_t inode, pid_t pid, bool may_attach, struct domain_visit *ret_visit);
+
+/* No process is known to be in the namespace INODE any more: nothing can be changed there. */
+void ifaces_leave(struct ifaces *ifaces, uint32_t inode);
+
+/*
+ * Lets the interfaces go of namespaces that no process is in: tcx links at once, clsact filters, which cannot be reached, when
+ * they have gone with their namespace. How many namespaces have gone.
+ */
+unsigned ifaces_settle(struct ifaces *ifaces);
+
+/* Detaches from all namespaces but the sensor's own. The first error, after all was tried. */
+int ifaces_withdraw(struct ifaces *ifaces);
+
+/* Namespaces with interfaces of ours in them. */
+size_t ifaces_domains(const struct ifaces *ifaces);
+
+/* Why one was left alone. */
+enum domain_refusal { REFUSAL_PERMISSION, REFUSAL_FULL, REFUSAL_ERROR, REFUSAL_MAX };
+#define REFUSAL_NAMES                         \
+	{                                     \
+		"permission", "full", "error" \
+	}
+/* Counts one, for status and metrics. */
+void ifaces_refuse(struct ifaces *ifaces, enum domain_refusal refusal);
+uint64_t ifaces_refused(const struct ifaces *ifaces, enum domain_refusal refusal);
 
 /* Detaches everything, accounts included. The first error, after all was tried. */
 int ifaces_detach(struct ifaces *ifaces);
@@ -58,6 +102,9 @@ size_t ifaces_attached(const struct ifaces *ifaces);
 
 /* The name for an iface_id, also of one that left not too long ago; "" where it is not known. */
 const char *ifaces_name(const struct ifaces *ifaces, uint32_t iface_id);
+
+/* The ifindex that an interface of the sensor's own network namespace has, or had not too long ago; 0: not known, or another's. */
+uint32_t ifaces_ifindex(const struct ifaces *ifaces, uint32_t iface_id);
 
 /* One interface's accounts, summed over CPUs. */
 struct iface_account {

@@ -5,13 +5,6 @@
 #include <bpf/libbpf.h>
 #include "user/ifaces_internal.h"
 
-uint64_t program_run_ns(int program)
-{
-	struct bpf_prog_info info = { 0 };
-	uint32_t size = sizeof(info);
-	return program >= 0 && bpf_obj_get_info_by_fd(program, &info, &size) == 0 ? info.run_time_ns : 0;
-}
-
 void hook_stats_add(struct hook_stats *to, const struct hook_stats *from)
 {
 	to->seen += from->seen;
@@ -142,4 +135,16 @@ const char *ifaces_name(const struct ifaces *ifaces, uint32_t iface_id)
 		if (ifaces->departed[i].id == iface_id)
 			return ifaces->departed[i].name;
 	return "";
+}
+
+uint32_t ifaces_ifindex(const struct ifaces *ifaces, uint32_t iface_id)
+{
+	struct iface *iface;
+	HASH_FIND(by_id, ifaces->by_id, &iface_id, sizeof(iface_id), iface);
+	if (iface)
+		return iface->info.domain ? 0 : iface->info.ifindex;
+	for (size_t i = 0; i < DEPARTED_NAMES; i++)
+		if (ifaces->departed[i].id == iface_id)
+			return ifaces->departed[i].ifindex;
+	return 0;
 }

@@ -107,34 +107,28 @@ static int on_info_attribute(const struct nlattr *attribute, void *data)
 	return MNL_CB_OK;
 }
 
-/* A link as it is told: what it is built on may be in another network namespace. */
-struct told_link {
-	struct link_info info;
-	bool lower_elsewhere;
-};
-
 static int on_attribute(const struct nlattr *attribute, void *data)
 {
-	struct told_link *link = data;
+	struct link_info *link = data;
 	bool is_u32 = mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0;
 
 	switch (mnl_attr_get_type(attribute)) {
 	case IFLA_IFNAME:
 		if (mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0)
-			snprintf(link->info.name, sizeof(link->info.name), "%.*s",
-			         (int)mnl_attr_get_payload_len(attribute), mnl_attr_get_str(attribute));
+			snprintf(link->name, sizeof(link->name), "%.*s", (int)mnl_attr_get_payload_len(attribute),
+			         mnl_attr_get_str(attribute));
 		break;
 	case IFLA_MASTER:
-		link->info.master = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+		link->master = is_u32 ? mnl_attr_get_u32(attribute) : 0;
 		break;
 	case IFLA_LINK:
-		link->info.lower = is_u32 ? mnl_attr_get_u32(attribute) : 0;
+		link->lower = is_u32 ? mnl_attr_get_u32(attribute) : 0;
 		break;
 	case IFLA_LINK_NETNSID:
-		link->lower_elsewhere = true;
+		link->elsewhere = true;
 		break;
 	case IFLA_LINKINFO:
-		mnl_attr_parse_nested(attribute, on_info_attribute, &link->info);
+		mnl_attr_parse_nested(attribute, on_info_attribute, link);
 		break;
 	default:
 		break;
@@ -154,14 +148,16 @@ static void on_link(struct ifwatch *watch, const struct nlmsghdr *message)
 		watch->events.gone((uint32_t)info->ifi_index, watch->events.data);
 		return;
 	}
-	struct told_link link = {
-		.info = { .ifindex = (uint32_t)info->ifi_index, .type = info->ifi_type, .flags = info->ifi_flags },
+	struct link_info link = {
+		.ifindex = (uint32_t)info->ifi_index,
+		.type = info->ifi_type,
+		.flags = info->ifi_flags,
 	};
 	mnl_attr_parse(message, sizeof(*info), on_attribute, &link);
-	if (link.lower_elsewhere)
-		link.info.lower = 0;
-	if (link.info.name[0])
-		watch->events.there(&link.info, watch->events.data);
+	if (link.elsewhere)
+		link.lower = 0;
+	if (link.name[0])
+		watch->events.there(&link, watch->events.data);
 }
 
 static int on_dump_end(struct ifwatch *watch)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "user/cleanup.h"
 
@@ -25,8 +26,10 @@ struct link_info {
 	uint32_t master; /* ifindex of the bridge, bond, team or VRF that it is a port of; 0: of none */
 	uint32_t
 		lower; /* ifindex of the device it is built on, or of a veth's peer; 0: none in this network namespace */
-	uint16_t type; /* ARPHRD_* */
-	uint16_t vid;  /* of a VLAN device */
+	uint16_t domain; /* of the network namespace it is in, see struct iface_info; 0: the sensor's own */
+	uint16_t type;   /* ARPHRD_* */
+	uint16_t vid;    /* of a VLAN device */
+	bool elsewhere;  /* what it is built on, or its peer, is in another network namespace */
 	enum link_kind kind;
 	unsigned flags; /* IFF_* */
 	char name[IF_NAMESIZE];

@@ -125,6 +125,8 @@ static enum hook_place place_of(const struct places *places, const struct link_i
 	const struct entry *lower = link->lower ? find(places, link->lower) : NULL;
 	bool lower_attached = lower && lower->iface_id;
 
+	if (link->flags & IFF_LOOPBACK)
+		return PLACE_INNER;
 	switch (link->kind) {
 	case LINK_KIND_BRIDGE:
 	case LINK_KIND_BOND:
@@ -157,6 +159,7 @@ struct place places_find(const struct places *places, uint32_t ifindex)
 	return (struct place) {
 		.place = place_of(places, &entry->link),
 		.iface_id = bonded && master->iface_id ? master->iface_id : entry->iface_id,
+		.loops = entry->link.flags & IFF_LOOPBACK,
 	};
 }
 

@@ -34,6 +34,7 @@ bool places_sweep(struct places *places);
 struct place {
 	enum hook_place place;
 	uint32_t iface_id; /* its own, or that of the bond or team it is a port of */
+	bool loops;        /* the loopback device: whatever goes out there comes in again */
 };
 
 /* Of an attached link; one that is not known is an edge without an iface_id. */

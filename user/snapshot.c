@@ -37,47 +37,65 @@ struct totals flow_difference(const struct hook_stats *before, const struct hook
 	};
 }
 
-static void take_iface(const struct iface_account *account, void *data)
-{
-	struct snapshot *snapshot = data;
-	struct snapshot_iface *iface = &snapshot->ifaces[snapshot->n_ifaces++];
-
-	iface->ifindex = account->info->ifindex;
-	iface->hook = account->info->hook;
-	memcpy(iface->name, account->info->name, sizeof(iface->name));
-	memcpy(iface->stats, account->stats, sizeof(iface->stats));
-}
-
-/* A second reading of the same interfaces, in the same order: what was seen at the first must have a verdict by now. */
-struct second_reading {
-	const struct snapshot *first;
-	size_t i;
-	uint64_t difference;
+/* A reading of all interfaces, one row each; there is room for as many. */
+struct reading {
+	struct snapshot_iface *rows;
+	size_t n;
 };
 
-static void compare_iface(const struct iface_account *account, void *data)
+/* Pods come and go: those of one name share a row, or the metrics' series would grow with them. */
+static struct snapshot_iface *find_row(struct reading *reading, const struct iface_info *info)
 {
-	struct second_reading *second = data;
-	const struct snapshot_iface *first = &second->first->ifaces[second->i++];
+	struct snapshot_iface row = { .ifindex = info->domain ? 0 : info->ifindex, .hook = info->hook };
+	snprintf(row.name, sizeof(row.name), "%s%s", info->domain ? SNAPSHOT_PODS : "", info->name);
+	for (size_t i = 0; info->domain && i < reading->n; i++)
+		if (strcmp(reading->rows[i].name, row.name) == 0)
+			return &reading->rows[i];
+	reading->rows[reading->n] = row;
+	return &reading->rows[reading->n++];
+}
 
-	for (int direction = 0; direction < DIRECTION_MAX; direction++) {
-		const struct hook_stats *then = &first->stats[direction], *now = &account->stats[direction];
-		second->difference += excess(then->seen, verdict_sum(now)) + excess(verdict_sum(then), now->seen);
-	}
+static void take_iface(const struct iface_account *account, void *data)
+{
+	struct snapshot_iface *row = find_row(data, account->info);
+	for (int direction = 0; direction < DIRECTION_MAX; direction++)
+		hook_stats_add(&row->stats[direction], &account->stats[direction]);
+}
+
+/* Of two readings of the same interfaces, in the same order: what was seen at the first must have a verdict at the second. */
+static uint64_t compare_readings(const struct reading *first, const struct reading *second)
+{
+	uint64_t difference = 0;
+	for (size_t i = 0; i < first->n; i++)
+		for (int direction = 0; direction < DIRECTION_MAX; direction++) {
+			const struct hook_stats *then = &first->rows[i].stats[direction];
+			const struct hook_stats *now = &second->rows[i].stats[direction];
+			difference += excess(then->seen, verdict_sum(now)) + excess(verdict_sum(then), now->seen);
+		}
+	return difference;
 }
 
 static int take_ifaces(const struct ifaces *ifaces, struct snapshot *snapshot)
 {
 	size_t n = ifaces_attached(ifaces);
-	snapshot->ifaces = calloc(n ? n : 1, sizeof(*snapshot->ifaces));
-	if (!snapshot->ifaces)
+	_cleanup_(freep) struct snapshot_iface *rows = calloc(n ? n : 1, sizeof(*rows));
+	_cleanup_(freep) struct snapshot_iface *again = calloc(n ? n : 1, sizeof(*again));
+	struct reading first = { .rows = rows }, second = { .rows = again };
+	if (!rows || !again)
 		return -ENOMEM;
-	int r = ifaces_accounts(ifaces, take_iface, snapshot);
-	struct second_reading second = { .first = snapshot };
+	int r = ifaces_accounts(ifaces, take_iface, &first);
 	if (r == 0)
-		r = ifaces_accounts(ifaces, compare_iface, &second);
-	snapshot->difference.hooks = second.difference;
-	return r;
+		r = ifaces_accounts(ifaces, take_iface, &second);
+	if (r < 0)
+		return r;
+	snapshot->difference.hooks = compare_readings(&first, &second);
+	snapshot->attached = n;
+	snapshot->domains = ifaces_domains(ifaces);
+	for (int refusal = 0; refusal < REFUSAL_MAX; refusal++)
+		snapshot->refused[refusal] = ifaces_refused(ifaces, refusal);
+	snapshot->n_ifaces = first.n;
+	snapshot->ifaces = TAKE_PTR(rows);
+	return 0;
 }
 
 static int read_record_stats(int map, struct record_stats ret_stats[static RECORD_KIND_MAX])

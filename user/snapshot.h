@@ -11,9 +11,12 @@
 #include "user/ring.h"
 #include "user/ship.h"
 
+#define SNAPSHOT_PODS "pods/" /* before the name of those in other network namespaces; no device's name has a '/' */
+
+/* An interface; or all those of one name in other network namespaces than the sensor's own, together. */
 struct snapshot_iface {
-	char name[16];
-	uint32_t ifindex;
+	char name[sizeof(SNAPSHOT_PODS) + IF_NAMESIZE];
+	uint32_t ifindex; /* 0: of several interfaces */
 	enum iface_hook hook;
 	struct hook_stats stats[DIRECTION_MAX];
 };
@@ -27,6 +30,8 @@ struct snapshot_records {
 struct snapshot {
 	struct snapshot_iface *ifaces;
 	size_t n_ifaces;
+	size_t attached, domains; /* interfaces, and other network namespaces with some of them */
+	uint64_t refused[REFUSAL_MAX];
 	struct hook_stats departed[DIRECTION_MAX];
 	struct snapshot_records records[RECORD_KIND_MAX];
 	struct ring_backlog backlog;

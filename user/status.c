@@ -11,6 +11,7 @@ static const char *const kind_names[] = RECORD_KIND_NAMES;
 static const char *const lost_names[] = LOST_REASON_NAMES;
 static const char *const drop_names[] = DROP_REASON_NAMES;
 static const char *const hook_names[] = IFACE_HOOK_NAMES;
+static const char *const refusal_names[] = REFUSAL_NAMES;
 
 /* TEXT; where that is not UTF-8, with "?" for each byte beyond ASCII: an odd name must not cost the whole answer. */
 static json_t *text_json(const char *text)
@@ -91,6 +92,9 @@ int status_json(const struct snapshot *snapshot, const char *url, struct buf *ou
 		(json_int_t)snapshot->difference.bytes, "records", (json_int_t)snapshot->difference.records);
 	if (!root)
 		return -ENOMEM;
+	json_object_set_new(root, "network_namespaces",
+	                    json_pack("{s:I,s:o}", "attached", (json_int_t)snapshot->domains, "refused",
+	                              reasons(refusal_names, snapshot->refused, 0, REFUSAL_MAX)));
 
 	char *text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
@@ -123,7 +127,7 @@ static void reasons_text(json_t *object, struct buf *out)
 
 static void hook_text(const char *name, const char *hook, const char *direction, const json_t *stats, struct buf *out)
 {
-	buf_appendf(out, "  %-15s %-6s %-7s %14" PRIu64 " %14" PRIu64 "  ", name, hook, direction,
+	buf_appendf(out, "  %-20s %-6s %-7s %14" PRIu64 " %14" PRIu64 "  ", name, hook, direction,
 	            number(stats, "seen"), number(stats, "observed"));
 	reasons_text(json_object_get(stats, "skipped"), out);
 	buf_append(out, "\n", 1);
@@ -134,7 +138,7 @@ static void interfaces_text(const json_t *root, struct buf *out)
 	const json_t *iface;
 	size_t i;
 
-	buf_appendf(out, "interfaces\n  %-15s %-6s %-7s %14s %14s  %s\n", "name", "hook", "", "seen", "observed",
+	buf_appendf(out, "interfaces\n  %-20s %-6s %-7s %14s %14s  %s\n", "name", "hook", "", "seen", "observed",
 	            "skipped");
 	json_array_foreach(json_object_get(root, "interfaces"), i, iface)
 	{

@@ -151,17 +151,17 @@ class Stage:
         self._config.write(**values)
         return self._config
 
-    def sensor(self, *args, hosts=None, **values):
+    def sensor(self, *args, hosts=None, through=(), **values):
         """Ready, in the namespace "host"."""
         config = self.config(**values)
         sensor = self._started(Sensor(self.run.binary("sonde"), self.host, config, *args,
-                                      hosts=hosts)).wait_ready()
+                                      hosts=hosts, through=through)).wait_ready()
         self.note_objects()
         return sensor
 
-    def sonde(self, *args, environment=None, config=True):
+    def sonde(self, *args, environment=None, config=True, through=()):
         """A command of the sensor's that ends: exit code, standard output, standard error."""
-        command = [self.run.binary("sonde"), *args, *(["-c", self.config().path] if config else [])]
+        command = [*through, self.run.binary("sonde"), *args, *(["-c", self.config().path] if config else [])]
         try:
             done = subprocess.run(self.host.command(*command), capture_output=True, text=True, check=False,
                                   env={**clean_environment(), **(environment or {})}, timeout=DEADLINE)

@@ -164,11 +164,11 @@ class Sink(Process):
 class Sensor(Process):
     """A running `sonde run` with a configuration file of its own, and its ways to be asked."""
 
-    def __init__(self, binary, namespace, config, *args, hosts=None):
-        """HOSTS: a file that it sees as /etc/hosts."""
+    def __init__(self, binary, namespace, config, *args, hosts=None, through=()):
+        """HOSTS: a file that it sees as /etc/hosts. THROUGH: a command that starts it."""
         self.binary, self.namespace, self.config = binary, namespace, config
         inside = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts] if hosts else []
-        super().__init__("sensor", namespace, [*inside, binary, "run", "-c", config.path, *args])
+        super().__init__("sensor", namespace, [*inside, *through, binary, "run", "-c", config.path, *args])
 
     def wait_ready(self):
         self.wait_log("msg=watching")
