@@ -51,7 +51,7 @@ static int drain_flows(struct sensor *sensor, const struct sensor_maps *maps, st
 		.books = books,
 		.queue = sensor->queue,
 		.queue_books = sensor->books,
-		.decoder = { .identity = sensor->identity },
+		.decoder = { .enrich = sensor->enrich },
 		.active_timeout_ns = sensor->settings.flows.active_timeout,
 		.idle_timeout_ns = sensor->settings.flows.idle_timeout,
 	};

@@ -17,6 +17,7 @@
 static void on_ring(evutil_socket_t fd, short what, void *data)
 {
 	struct sensor *sensor = data;
+	sensor_identity_read(sensor);
 	if (sensor_drain(sensor, DRAIN_RECORDS) == DRAIN_RECORDS)
 		event_active(sensor->ring_event, EV_READ, 0);
 }
@@ -57,17 +58,22 @@ static void on_request(struct control_request *request, const char *command, voi
 static int page_metrics(struct buf *out, void *data)
 {
 	struct sensor *sensor = data;
-	uint64_t misses[IDENTITY_MISS_MAX];
+	uint64_t misses[ENRICH_MISS_MAX];
 	_cleanup_(snapshot_clear) struct snapshot snapshot = { 0 };
 	int r = sensor_snapshot(sensor, &snapshot);
 	if (r < 0)
 		return r;
-	if (sensor->identity)
-		identity_misses(sensor->identity, misses);
+	enrich_misses(sensor->enrich, misses);
+	struct pod_list_status pods;
+	if (sensor->pods)
+		pod_list_status(sensor->pods, &pods);
 	struct metrics_extra extra = {
 		.flows_max = sensor->loader->maps.flows_max,
 		.filter_instructions = sensor->loader->filter_instructions,
-		.enrich_misses = sensor->identity ? misses : NULL,
+		.enrich_misses = misses,
+		.pods = sensor->pods ? &pods : NULL,
+		.sockets_run_ns = sensor->sockets ? sockets_run_ns(sensor->sockets) : 0,
+		.cgroup_rereads = sensor->identity ? identity_rereads(sensor->identity) : 0,
 	};
 	return metrics_format(&snapshot, &extra, out);
 }
@@ -145,8 +151,8 @@ static int sensor_start(struct sensor *sensor)
 	sensor->base = event_base_new();
 	if (!sensor->base)
 		return -ENOMEM;
-	int (*const steps[])(struct sensor *) = { sensor_take_bpffs, open_signals, open_services, sensor_open,
-		                                  open_events };
+	int (*const steps[])(struct sensor *) = { sensor_take_bpffs, open_signals, open_services,
+		                                  sensor_open,       open_events,  sensor_identity_watch };
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](sensor);
 		if (r < 0)
@@ -171,7 +177,9 @@ static void sensor_free(struct sensor *sensor)
 	ifwatch_free(sensor->watch);
 	ifaces_free(sensor->ifaces);
 	sensor_namespaces_stop(sensor);
-	identity_free(sensor->identity);
+	sensor_pods_stop(sensor);
+	sensor_identity_close(sensor);
+	sensor_netns_close(sensor);
 	ring_free(sensor->ring);
 	books_free(sensor->books);
 	loader_free(sensor->loader);

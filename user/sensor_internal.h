@@ -5,15 +5,21 @@
 #include <event2/event.h>
 #include "user/control.h"
 #include "user/http.h"
+#include "user/enrich.h"
 #include "user/identity.h"
 #include "user/ifaces.h"
 #include "user/ifwatch.h"
 #include "user/namespaces.h"
+#include "user/naming.h"
+#include "user/pod_list.h"
+#include "user/podnet.h"
+#include "user/process.h"
 #include "user/readout.h"
 #include "user/ring.h"
 #include "user/sensor.h"
 #include "user/ship.h"
 #include "user/snapshot.h"
+#include "user/sockets.h"
 
 struct sensor {
 	struct sensor_options options;
@@ -32,13 +38,22 @@ struct sensor {
 	struct books *books;
 	struct queue *queue;
 	struct ring *ring;
-	uint64_t ring_position;        /* behind the last record received */
-	struct identity *identity;     /* NULL: no cgroup v2 */
-	struct namespaces *namespaces; /* NULL: no rules */
+	uint64_t ring_position;    /* behind the last record received */
+	struct identity *identity; /* NULL: no cgroup v2 */
+	struct podnet *podnet;     /* NULL: pods' addresses are not to be had */
+	struct processes *processes;
+	struct enrich *enrich;
+	struct sockets *sockets; /* NULL: no socket hooks */
+	struct event *cgroups_event, *podnet_event, *tick_timer, *naming_timer;
+	struct pod_list *pods; /* NULL: none is asked for */
+	struct event *pods_timer;
+	struct pod_list_status pods_seen; /* when it was looked at last */
+	struct namespaces *namespaces;    /* NULL: no rules */
 	struct event *namespaces_timer;
-	bool namespaces_full, namespaces_unknown; /* at the last scan; logged when it began */
+	bool namespaces_full, namespaces_unknown; /* as last told; logged when it begins */
 	struct ifaces *ifaces;
 	struct ifwatch *watch;
+	struct sensor_netns *netns; /* NULL: no other network namespaces are watched */
 	struct readout *readout;
 	struct ship *ship;
 
@@ -59,6 +74,20 @@ void sensor_stop(struct sensor *sensor);
 struct loader_options sensor_loader_options(const struct settings *settings);
 struct ship_options sensor_ship_options(struct sensor *sensor, const struct settings *settings);
 struct decoder sensor_decoder(const struct sensor *sensor);
+/* sensor_start.c: tells the programs of a socket of the sensor's own; DATA is the sensor. From any thread. */
+void sensor_note_socket(int fd, bool open, void *data);
+
+/*
+ * sensor_identity.c: opens the indexes that names come from, needs the maps; attaches the socket hooks, where they are
+ * wanted and can be; lets the event loop keep the indexes current. 0 or -errno, logged but for -ENOMEM.
+ */
+int sensor_identity_open(struct sensor *sensor);
+int sensor_sockets_open(struct sensor *sensor);
+int sensor_identity_watch(struct sensor *sensor);
+/* sensor_identity.c: takes in what changed, now: before names are looked up. */
+void sensor_identity_read(struct sensor *sensor);
+/* sensor_identity.c: the end of all of it; what is attached stays. */
+void sensor_identity_close(struct sensor *sensor);
 
 /* sensor_drain.c: takes up to MAX records out of the ring, into the books and the queue. Returns how many. */
 size_t sensor_drain(struct sensor *sensor, size_t max);
@@ -84,6 +113,20 @@ void sensor_status(struct sensor *sensor, struct control_request *request);
 int sensor_namespaces_apply(struct sensor *sensor, const struct config_rules *rules);
 /* sensor_namespaces.c: the end of it. */
 void sensor_namespaces_stop(struct sensor *sensor);
+
+/* sensor_pods.c: asks for pod lists from now on, if that is configured, and logs what becomes of it. 0 or -errno, logged. */
+int sensor_pods_start(struct sensor *sensor);
+/* sensor_pods.c: the end of it. */
+void sensor_pods_stop(struct sensor *sensor);
+
+/*
+ * sensor_netns.c: attaches inside the network namespaces of pods as far as they are there, if interfaces.netns says so, and
+ * follows them from then on; detaches from those that a sensor before was in, if not. Needs interfaces and identity. 0 or
+ * -errno, logged.
+ */
+int sensor_netns_open(struct sensor *sensor);
+/* sensor_netns.c: the end of it, after that of identity; what is attached stays. */
+void sensor_netns_close(struct sensor *sensor);
 
 /* sensor_start.c: logs where the filter matches nothing whatever comes. */
 void sensor_tell_filter(const struct sensor *sensor);

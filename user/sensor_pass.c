@@ -4,6 +4,16 @@
 
 #define STATUS_MAX_BYTES (8 << 20)
 
+/* What the records of a pass are completed with. */
+static void refresh(struct sensor *sensor)
+{
+	sensor_identity_read(sensor);
+	int r = sensor->sockets ? sockets_refresh(sensor->sockets) : 0;
+	if (r < 0)
+		log_warn("the sockets could not be walked, flows keep the round-trip times of the last time", "error",
+		         LOG_ERRNO(r));
+}
+
 void sensor_pass_begin(struct sensor *sensor)
 {
 	if (sensor->passing)
@@ -11,6 +21,7 @@ void sensor_pass_begin(struct sensor *sensor)
 	if (ifaces_total(sensor->ifaces, &sensor->before_pass) < 0)
 		return;
 	sensor->passing = true;
+	refresh(sensor);
 	readout_begin(sensor->readout, false);
 	event_active(sensor->pass_step, EV_TIMEOUT, 0);
 }
@@ -66,6 +77,7 @@ static void answer_waiting(struct sensor *sensor)
 void sensor_pass_step(evutil_socket_t fd, short what, void *data)
 {
 	struct sensor *sensor = data;
+	sensor_identity_read(sensor);
 	int r = readout_step(sensor->readout);
 	if (r > 0) {
 		/* Behind whatever else is ready by now, the ring above all. */
@@ -83,9 +95,12 @@ void sensor_pass_step(evutil_socket_t fd, short what, void *data)
 int sensor_pass_flush(struct sensor *sensor)
 {
 	int r = ifaces_total(sensor->ifaces, &sensor->before_pass);
+	refresh(sensor);
 	readout_begin(sensor->readout, true);
-	while (r >= 0 && (r = readout_step(sensor->readout)) > 0)
+	while (r >= 0 && (r = readout_step(sensor->readout)) > 0) {
+		sensor_identity_read(sensor);
 		sensor_drain(sensor, SIZE_MAX);
+	}
 	if (r == 0)
 		compare(sensor);
 	return r;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <bpf/bpf.h>
+#include "user/cgroup_tree.h"
 #include "user/clock.h"
 #include "user/pins.h"
 #include "user/probe.h"
@@ -13,8 +14,13 @@
 /* The queue's bounds: minutes of a busy node's flow records, or some seconds of its packet samples. */
 #define QUEUE_RECORDS (64 << 10)
 #define QUEUE_BYTES   (64 << 20)
-/* Cgroups that are remembered: a node has some hundred, and those that are gone stay for their last records. */
-#define CGROUPS_MAX 16384
+
+static bool has_cgroup_tree(const struct settings *settings)
+{
+	_cleanup_(closep) int fd = -1;
+	return cgroup_tree_open(settings->node.cgroup_root, &fd) == 0;
+}
+
 struct loader_options sensor_loader_options(const struct settings *settings)
 {
 	struct loader_options options = {
@@ -33,6 +39,7 @@ struct loader_options sensor_loader_options(const struct settings *settings)
 			.namespaces = settings->namespaces.n > 0,
 			.coarse_clock = feature_available(FEATURE_COARSE_CLOCK),
 			.conntrack = feature_available(FEATURE_CONNTRACK),
+			.sockets = settings->sockets.enabled && has_cgroup_tree(settings) && feature_available(FEATURE_SOCKETS),
 		},
 	};
 	/* The same all through one boot, and another after it. */
@@ -44,8 +51,8 @@ struct loader_options sensor_loader_options(const struct settings *settings)
 	return options;
 }
 
-/* Called by the shipping thread. The kernel asks for the cookie of each egress packet that opens a flow. */
-static void on_socket(int fd, bool open, void *data)
+/* The kernel asks for the cookie of each egress packet that opens a flow. */
+void sensor_note_socket(int fd, bool open, void *data)
 {
 	const struct sensor *sensor = data;
 	uint64_t cookie, now = clock_monotonic_ns();
@@ -77,7 +84,7 @@ struct ship_options sensor_ship_options(struct sensor *sensor, const struct sett
 			.host_name = sensor->host,
 			.node_name = settings->node.name[0] ? settings->node.name : sensor->host,
 		},
-		.on_socket = on_socket,
+		.on_socket = sensor_note_socket,
 		.on_socket_data = sensor,
 	};
 	memcpy(options.resource.stream_id, sensor->stream_id, sizeof(options.resource.stream_id));
@@ -86,7 +93,11 @@ struct ship_options sensor_ship_options(struct sensor *sensor, const struct sett
 
 struct decoder sensor_decoder(const struct sensor *sensor)
 {
-	return (struct decoder) { .ifaces = sensor->ifaces, .identity = sensor->identity };
+	return (struct decoder) {
+		.ifaces = sensor->ifaces,
+		.enrich = sensor->enrich,
+		.maps = &sensor->loader->maps,
+	};
 }
 
 static void on_link_there(const struct link_info *link, void *data)
@@ -182,24 +193,6 @@ static int open_kernel(struct sensor *sensor)
 	return r;
 }
 
-static int open_identity(struct sensor *sensor)
-{
-	struct identity_options options = {
-		.cgroup_root = sensor->settings.node.cgroup_root,
-		.pods_dir = sensor->settings.node.pods_dir,
-		.max_cgroups = CGROUPS_MAX,
-	};
-	int r = identity_open(&options, &sensor->identity);
-	if (r == -ENOTSUP) {
-		log_warn("no cgroup v2 tree, records will carry no pod names", "node.cgroup_root", options.cgroup_root);
-		return 0;
-	}
-	if (r < 0)
-		log_error("the cgroup tree cannot be read", "node.cgroup_root", options.cgroup_root, "error",
-		          LOG_ERRNO(r));
-	return r;
-}
-
 static int open_namespaces(struct sensor *sensor)
 {
 	return sensor_namespaces_apply(sensor, &sensor->settings.namespaces);
@@ -212,6 +205,7 @@ static int open_interfaces(struct sensor *sensor)
 		.books = sensor->books,
 		.include = &sensor->settings.interfaces.include,
 		.exclude = &sensor->settings.interfaces.exclude,
+		.proc_root = sensor->settings.node.proc_root,
 	};
 	struct ifwatch_events events = {
 		.there = on_link_there,
@@ -268,8 +262,9 @@ static int open_readout(struct sensor *sensor)
 
 int sensor_open(struct sensor *sensor)
 {
-	int (*const steps[])(struct sensor *) = { open_kernel, open_identity, open_namespaces, open_delivery,
-		                                  open_interfaces };
+	int (*const steps[])(struct sensor *) = { open_kernel,         sensor_pods_start, sensor_identity_open,
+		                                  sensor_sockets_open, open_namespaces,   open_delivery,
+		                                  open_interfaces,     sensor_netns_open };
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](sensor);
 		if (r < 0)

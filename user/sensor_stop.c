@@ -27,6 +27,7 @@ static void flush(struct sensor *sensor)
 		          LOG_ERRNO(r));
 	while (sensor_drain(sensor, SIZE_MAX))
 		;
+	naming_retry(sensor->queue, sensor->enrich, true);
 }
 
 static void log_summary(const struct sensor *sensor)
@@ -57,6 +58,10 @@ void sensor_stop(struct sensor *sensor)
 		int r = ifaces_detach(sensor->ifaces);
 		if (r < 0)
 			log_error("a hook could not be detached; `sonde detach` tries again", "error", LOG_ERRNO(r));
+		r = sensor->sockets ? sockets_detach(sensor->sockets) : 0;
+		if (r < 0)
+			log_error("a socket hook could not be detached; `sonde detach` tries again", "error",
+			          LOG_ERRNO(r));
 		wait_for_programs();
 	}
 	flush(sensor);

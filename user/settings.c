@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The sensor's keys, and what their values must be. docs/configuration.md explains them; a unit test compares the two.
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <regex.h>
@@ -10,6 +9,7 @@
 #include "user/filter.h"
 #include "user/listen.h"
 #include "user/settings.h"
+#include "user/settings_url.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
@@ -73,74 +73,6 @@ static int check_node_name(const char *value, struct buf *error)
 	return 0;
 }
 
-/* "host[:port]" or "[v6][:port]" of SIZE bytes, from behind "https://" (RFC 3986, 3.2, without user information). */
-static bool is_authority(const char *text, size_t size)
-{
-	char host[256];
-	struct in6_addr address;
-	if (size >= sizeof(host))
-		return false;
-	memcpy(host, text, size);
-	host[size] = '\0';
-
-	char *port = strchr(host, ':');
-	if (*host == '[') {
-		char *bracket = strchr(host, ']');
-		if (!bracket)
-			return false;
-		port = bracket[1] ? bracket + 1 : NULL;
-		*bracket = '\0';
-		if (inet_pton(AF_INET6, host + 1, &address) != 1)
-			return false;
-	} else {
-		size_t length = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
-		if (!length || host + length != (port ? port : host + size))
-			return false;
-	}
-	if (!port)
-		return true;
-	size_t digits = strspn(port + 1, "0123456789");
-	unsigned long number = strtoul(port + 1, NULL, 10);
-	return *port == ':' && digits && digits <= 5 && !port[1 + digits] && number >= 1 && number <= UINT16_MAX;
-}
-
-static const char *url_fault(const char *url)
-{
-	static const char scheme[] = "https://";
-	if (!strncasecmp(url, "http://", strlen("http://")))
-		return "must begin with https://: records leave over mutual TLS only";
-	if (strncmp(url, scheme, strlen(scheme)))
-		return "must be https://host[:port][/path]";
-
-	const char *authority = url + strlen(scheme);
-	size_t size = strcspn(authority, "/?#");
-	const char *path = authority + size;
-	size_t length = strlen(path);
-	if (memchr(authority, '@', size))
-		return "must not hold a user or a password; the client certificate says who we are";
-	if (!is_authority(authority, size))
-		return "must be https://host[:port][/path] with a host name or address (IPv6 in brackets)";
-	if (strpbrk(path, "?#"))
-		return "must not hold a query or a fragment (? or #)";
-	for (const char *c = path; *c; c++)
-		if (!isgraph((unsigned char)*c) || strchr("\"<>\\^`{|}", *c))
-			return "must have spaces and the like in its path encoded, as %20";
-	if (length && path[length - 1] == '/')
-		return "must not end with a slash; /v1/logs is appended";
-	if (length >= strlen("/v1/logs") && !strcmp(path + length - strlen("/v1/logs"), "/v1/logs"))
-		return "must not end with /v1/logs; it is appended";
-	return NULL;
-}
-
-static int check_url(const char *value, struct buf *error)
-{
-	const char *fault = *value ? url_fault(value) : NULL;
-	if (!fault)
-		return 0;
-	buf_appendf(error, "%s", fault);
-	return -EINVAL;
-}
-
 /* Compiles for Ethernet: what libpcap refuses for raw IP alone matches nothing there. */
 static int check_filter(const char *value, struct buf *error)
 {
@@ -154,25 +86,6 @@ static int check_filter(const char *value, struct buf *error)
 	return r < 0 ? -EINVAL : 0;
 }
 
-static int check_proxy(const char *value, struct buf *error)
-{
-	static const char scheme[] = "http://";
-	const char *authority = strncmp(value, scheme, strlen(scheme)) == 0 ? value + strlen(scheme) : "";
-	if (!*value)
-		return 0;
-	if (strchr(authority, '@')) {
-		buf_appendf(error, "must not hold a user or a password: a proxy that asks for them is not supported");
-		return -EINVAL;
-	}
-	/* libcurl's default port for a proxy, 1080, is hardly ever meant. */
-	const char *port = strrchr(value, ':');
-	if (is_authority(authority, strlen(authority)) && port > value + strlen("http:") && port[1] &&
-	    !strchr(port, ']'))
-		return 0;
-	buf_appendf(error, "must be http://host:port; what goes through the proxy is TLS up to the backend");
-	return -EINVAL;
-}
-
 static int check_glob(const char *value, struct buf *error)
 {
 	if (*value)
@@ -182,6 +95,7 @@ static int check_glob(const char *value, struct buf *error)
 }
 
 static const char *const namespace_actions[] = { [NAMESPACE_ALLOW] = "allow", [NAMESPACE_DENY] = "deny", NULL };
+static const char *const netns_scopes[] = { [NETNS_HOST] = "host", [NETNS_ALL] = "all", NULL };
 static const char *const compressions[] = { [COMPRESSION_NONE] = "none", [COMPRESSION_GZIP] = "gzip", NULL };
 static const char *const levels[] = {
 	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug", NULL
@@ -197,6 +111,8 @@ static const struct config_key keys[] = {
 	{ KEY(interfaces.exclude, LIST), "", .max = 255, .check = check_regex, .live = true,
 	  .help = "interfaces to leave alone, extended regular expressions; wins over include" },
 	{ KEY(interfaces.hotplug, BOOL), "true", .live = true, .help = "watch interfaces that appear later too" },
+	{ KEY(interfaces.netns, ENUM), "host", .choices = netns_scopes,
+	  .help = "all: also watch inside the network namespaces of pods, see docs/datapath.md" },
 	{ KEY(namespaces, RULES), "", .max = 255, .choices = namespace_actions, .check = check_glob, .live = true,
 	  .help = "which Kubernetes namespaces are observed, the first rule that matches; none matches: allow" },
 	{ KEY(filter, STRING), "", .max = FILTER_TEXT_MAX, .check = check_filter, .lines = true, .live = true,
@@ -215,8 +131,10 @@ static const struct config_key keys[] = {
 	  .help = "sample one in so many of all other packets, by chance; 0: none" },
 	{ KEY(packets.max_rate, COUNT), "10000", 0, 1000000, .live = true,
 	  .help = "samples per second and CPU, with a fair share for each pod; 0: no bound" },
+	{ KEY(sockets.enabled, BOOL), "true",
+	  .help = "follow sockets: which process is at an end, connections, their round-trip times and retransmits" },
 	{ KEY(ring.bytes, BYTES), "16MiB", 64 * KIB, GIB, .help = "ring buffer from kernel to sensor; a power of two" },
-	{ KEY(backend.url, STRING), "", .max = 1024, .check = check_url,
+	{ KEY(backend.url, STRING), "", .max = 1024, .check = settings_check_url,
 	  .help = "https://host[:port][/path] of an OTLP/HTTP receiver; empty: records are dropped, counted" },
 	{ KEY(backend.ca, STRING), "", .max = 4095, .check = check_optional_path, .live = true,
 	  .help = "file (PEM) of the authorities the backend's certificate may come from; empty: the system's" },
@@ -224,7 +142,7 @@ static const struct config_key keys[] = {
 	  .help = "file (PEM) of the client certificate" },
 	{ KEY(backend.key, STRING), "", .max = 4095, .check = check_optional_path, .live = true,
 	  .help = "file (PEM) of the client certificate's private key" },
-	{ KEY(backend.proxy, STRING), "", .max = 1024, .check = check_proxy, .live = true,
+	{ KEY(backend.proxy, STRING), "", .max = 1024, .check = settings_check_proxy, .live = true,
 	  .help = "http://host:port of a proxy that the backend is reached through (CONNECT); empty: none" },
 	{ KEY(backend.no_proxy, STRING), "", .max = 1024, .live = true,
 	  .help = "hosts, domains and networks reached without the proxy, separated by commas; *: all" },
@@ -240,8 +158,17 @@ static const struct config_key keys[] = {
 	  .help = "the node's name in records; empty: the host's name" },
 	{ KEY(node.cgroup_root, STRING), "/sys/fs/cgroup", .max = 4095, .check = check_path,
 	  .help = "where the host's cgroup tree is mounted" },
+	{ KEY(node.proc_root, STRING), "/proc", .max = 4095, .check = check_path,
+	  .help = "where the host's processes are to be found" },
 	{ KEY(node.pods_dir, STRING), "/var/log/pods", .max = 4095, .check = check_path,
 	  .help = "the kubelet's directory that names the pods" },
+	{ KEY(node.pods_url, STRING), "", .max = 1024, .check = settings_check_pods_url,
+	  .help = "https://host[:port]/path of a pod list, for pods' labels and controllers; empty: none is asked for" },
+	{ KEY(node.pods_ca, STRING), "", .max = 4095, .check = check_optional_path,
+	  .help = "file (PEM) of the authorities its certificate may come from; empty: the system's" },
+	{ KEY(node.pods_token_file, STRING), "", .max = 4095, .check = check_optional_path,
+	  .help = "file of the bearer token it asks for, read at each request; empty: none is sent" },
+	{ KEY(node.pods_interval, DURATION), "30s", 10 * S, H, .help = "time between two requests for the pod list" },
 	{ KEY(log.level, ENUM), "info", .choices = levels, .live = true,
 	  .help = "least severe lines that are written" },
 	{ KEY(log.format, ENUM), "logfmt", .choices = formats, .live = true, .help = "of the lines on standard error" },

@@ -6,6 +6,7 @@
 #include "user/log.h"
 
 enum namespace_action { NAMESPACE_ALLOW, NAMESPACE_DENY };
+enum netns_scope { NETNS_HOST, NETNS_ALL };
 enum compression { COMPRESSION_NONE, COMPRESSION_GZIP };
 
 struct settings {
@@ -13,6 +14,7 @@ struct settings {
 		struct config_list include,
 			exclude; /* extended regular expressions (POSIX), anchored at both ends; exclude wins */
 		bool hotplug;
+		int netns; /* enum netns_scope */
 	} interfaces;
 	struct config_rules namespaces; /* globs of Kubernetes namespaces, enum namespace_action; no match: allow */
 	char *filter;                   /* pcap-filter(7); "" or white space: none */
@@ -26,6 +28,9 @@ struct settings {
 		uint64_t one_in;   /* 0: none by chance */
 		uint64_t max_rate; /* samples per second and CPU; 0: no bound */
 	} packets;
+	struct {
+		bool enabled;
+	} sockets;
 	struct {
 		uint64_t bytes; /* a power of two, multiple of the page size */
 	} ring;
@@ -44,7 +49,10 @@ struct settings {
 	} metrics;
 	struct {
 		char *name; /* "": the host name */
-		char *cgroup_root, *pods_dir;
+		char *cgroup_root, *proc_root, *pods_dir;
+		char *pods_url; /* of a pod list; "": none is asked for */
+		char *pods_ca, *pods_token_file;
+		uint64_t pods_interval;
 	} node;
 	struct {
 		int level;  /* enum log_level */
