@@ -93,6 +93,9 @@ static void check_capabilities(struct report *report)
 		else
 			tell(report, RESULT_FAIL, needed[i].name, "missing; it is needed for %s", needed[i].what_for);
 	}
+	if (!(have & 1ULL << CAP_SYS_PTRACE))
+		tell(report, RESULT_WARN, "CAP_SYS_PTRACE",
+		     "missing; processes of other users are told by their command names, of 15 bytes");
 }
 
 static void check_kernel(struct report *report, const struct settings *settings)
@@ -173,6 +176,15 @@ static void check_bpffs(struct report *report, const struct settings *settings)
 		rmdir(settings->bpffs);
 }
 
+static void check_directory(struct report *report, const char *name, const char *path, const char *without)
+{
+	if (access(path, R_OK | X_OK) == 0)
+		tell(report, RESULT_OK, name, "%s", path);
+	else
+		tell(report, RESULT_WARN, name, "%s cannot be read (%s): %s", path, strerrordesc_np(errno), without);
+}
+
+/* What each source of names is good for, and what records lack without it. */
 static void check_identity(struct report *report, const struct settings *settings)
 {
 	struct identity_options options = {
@@ -181,17 +193,27 @@ static void check_identity(struct report *report, const struct settings *setting
 		.max_cgroups = 16384,
 	};
 	_cleanup_(identity_freep) struct identity *identity = NULL;
+	_cleanup_(podnet_freep) struct podnet *podnet = NULL;
+	char containers[PATH_MAX];
+
 	int r = identity_open(&options, &identity);
-	if (r == 0)
-		tell(report, RESULT_OK, "cgroups", "%s", options.cgroup_root);
-	else
-		tell(report, RESULT_WARN, "cgroups", "no cgroup v2 tree at %s (%s): records will carry no pod names",
+	if (r < 0) {
+		tell(report, RESULT_WARN, "cgroups",
+		     "no cgroup v2 tree at %s (%s): records will carry no pod names and no processes",
 		     options.cgroup_root, LOG_ERRNO(r));
-	if (access(options.pods_dir, R_OK | X_OK) == 0)
-		tell(report, RESULT_OK, "pods", "%s", options.pods_dir);
+		return;
+	}
+	tell(report, identity_fd(identity) < 0 ? RESULT_WARN : RESULT_OK, "cgroups", "%s%s", options.cgroup_root,
+	     identity_fd(identity) < 0 ? ", read again and again: raise fs.inotify.max_user_watches" : "");
+	r = podnet_open(identity, &podnet);
+	if (r == 0)
+		tell(report, RESULT_OK, "addresses", "of pods are read by rtnetlink");
 	else
-		tell(report, RESULT_WARN, "pods", "%s cannot be read (%s): pods are named by their uid only",
-		     options.pods_dir, strerrordesc_np(errno));
+		tell(report, RESULT_WARN, "addresses",
+		     "of pods cannot be read (%s): ends without a socket are not named", LOG_ERRNO(r));
+	snprintf(containers, sizeof(containers), "%s/../containers", options.pods_dir);
+	check_directory(report, "pods", options.pods_dir, "pods are named by their uid only");
+	check_directory(report, "containers", containers, "containers are told by their id only");
 }
 
 static void check_certificate(struct report *report, const char *name, const char *path)

@@ -102,6 +102,10 @@ def test_check(stage):
     if code or report["ok"] is not True or names.get("programs") != "ok" or names.get("CAP_BPF") != "ok":
         raise Failure(f"check --json: exit code {code}, {report}")
     expect(stage.sonde("check", "--without", "tcx"), 0, "tcx.*clsact filters instead")
+    expect(stage.sonde("check", "--without", "sockets"), 0, r"sockets\s+not used")
+    os.makedirs(stage.dir + "/log/pods")
+    expect(stage.sonde("check", "--set", f"node.pods_dir={stage.dir}/log/pods"), 0,
+           r"ok\s+addresses.*rtnetlink\nok\s+pods(?s:.*)warn\s+containers.*told by their id only")
     expect(stage.sonde("check", "--set", f"backend.cert={stage.pki.path('expired.crt')}"), 1,
            r"fail\s+backend.cert.*expired")
     expect(stage.sonde("check", "--set", f"backend.ca={stage.pki.foreign}/ca.crt"), 1, "not signed by backend.ca")
