@@ -16,9 +16,13 @@ static struct {
 	size_t asked, finals;
 } asked[8];
 
+/* One label, of the process number that the owner has. */
 struct pod_facts *enrich_facts(const struct enrich *enrich, const struct owner *owner)
 {
-	return NULL;
+	char value[16];
+	const struct pod_fact fact = { .key = "k8s.pod.label.pid", .value = value };
+	snprintf(value, sizeof(value), "%u", owner_names(owner)->pid);
+	return pod_facts_new(&fact, 1);
 }
 
 bool enrich_end(struct enrich *enrich, const struct enrich_end *end, bool final, struct owner **ret_owner)
@@ -105,6 +109,15 @@ static void age(struct fixture *fixture, uint64_t ns)
 	queue_return(fixture->queue, &list);
 }
 
+/* The facts are those of the owner that was found last. */
+static void assert_facts(const struct endpoint *endpoint, uint32_t pid)
+{
+	size_t n;
+	const struct pod_fact *facts = pod_facts_all(endpoint->facts, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(strtoul(facts[0].value, NULL, 10), pid);
+}
+
 static void assert_taken(struct fixture *fixture, uint32_t source_pid, uint32_t destination_pid)
 {
 	_cleanup_(record_list_clear) struct record_list batch = { 0 };
@@ -112,6 +125,8 @@ static void assert_taken(struct fixture *fixture, uint32_t source_pid, uint32_t 
 	assert_null(batch.first->unnamed);
 	assert_int_equal(owner_names(batch.first->source.owner)->pid, source_pid);
 	assert_int_equal(owner_names(batch.first->destination.owner)->pid, destination_pid);
+	assert_facts(&batch.first->source, source_pid);
+	assert_facts(&batch.first->destination, destination_pid);
 	queue_settle(fixture->queue, &(struct queue_outcome) { .acked = { [RECORD_FLOW] = 1 } });
 }
 
