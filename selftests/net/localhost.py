@@ -68,11 +68,11 @@ Talk = namedtuple("Talk", "count size")
 
 
 def cgroups(stage):
-    """Of this test's pods; the sensor is shown no other, whose namespaces are not ours to enter."""
+    """Of this test's pods; the sensor is shown no other: their namespaces are not ours to enter."""
     top = os.path.join(cgroup2(), "sonde-test-" + stage.key)
     os.mkdir(top)
     stage.on_close(lambda: remove_cgroups(top))
-    stage.config(interfaces__netns="all", node__cgroup_root=top)
+    stage.config(interfaces__netns="all", node__cgroup_root=top, sockets__enabled=True)
     return os.path.join(top, "kubepods")
 
 

@@ -49,7 +49,7 @@ def test_kill_when_acknowledged(stage, *options):
 def test_kill_under_traffic(stage, *options):
     """Killed five times under traffic: no packet twice, what is missing is booked as dropped by the crash"""
     stage.routed_pair()
-    sink, sensor = stage.sink(), stage.sensor(*options)
+    sink, sensor = stage.sink(), stage.sensor(*options, sockets__enabled=True)
     sender = stage.blast(stage.peer, "udp", "10.9.0.2", 7000, "10.9.0.99", 7001, 0, 100, 20000, "any")
     for _ in range(5):
         # Any moment of a pass, of a batch: by its own progress, not by the clock.
@@ -80,7 +80,7 @@ def test_kill_under_traffic(stage, *options):
 def test_other_layout(stage, *options):
     """Killed, then started with another flows.max: everything moves over, the former pins go"""
     stage.pair()
-    sink, sensor = stage.sink(), stage.sensor(*options)
+    sink, sensor = stage.sink(), stage.sensor(*options, sockets__enabled=True)
     layout = os.readlink(stage.bpffs + "/current")
     frames = send(stage, 1, 400)
     stage.wait_flows(sink, tally.of_frames(frames))
@@ -134,7 +134,7 @@ def test_detach_after_kill(stage, *options):
     """sonde detach after SIGKILL: no program, link, filter, qdisc, pin or socket is left"""
     stage.pair()
     stage.pair(1)
-    sensor = stage.sensor(*options)
+    sensor = stage.sensor(*options, sockets__enabled=True)
     send(stage, 1, 50)
     code, _, error = stage.sonde("detach")
     if code != 1 or "running" not in error:

@@ -68,7 +68,8 @@ def wait_skipped(sensor, packets):
 def test_rules(stage, *options):
     """Packets of a denied namespace are skipped at both hooks, the other's are observed, and SIGHUP changes it"""
     shop, system = (Sender(pod) for pod in cluster(stage, "shop", "kube-system"))
-    sink, sensor = stage.sink(), stage.sensor(*options, namespaces=rules(("kube-*", "deny")))
+    sink, sensor = stage.sink(), stage.sensor(*options, namespaces=rules(("kube-*", "deny")),
+                                              sockets__enabled=True)
     shop.send(1000)
     system.send(1000)
     stage.settled(sensor)
@@ -111,7 +112,7 @@ def test_late_names(stage, *options):
         os.rename(pod.logs, pod.logs + ".later")
     shop, secret = (Sender(pod) for pod in pods)
     sink, sensor = stage.sink(), stage.sensor(*options, namespaces=rules(("secret", "deny")),
-                                              packets__head_bytes="1MiB")
+                                              packets__head_bytes="1MiB", sockets__enabled=True)
     shop.send(1000)
     secret.send(1000)
     expected = {(pod.address, 1000): 10 for pod in pods}

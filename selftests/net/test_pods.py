@@ -51,7 +51,7 @@ def test_pod_to_pod(stage, *options):
     stage.host.sysctl("ipv4/ip_forward", 1)
     pods = [Pod(stage, os.path.join(top, "kubepods"), n) for n in (1, 2)]
     client, server = pods
-    sink, sensor = stage.sink(), stage.sensor(*options)
+    sink, sensor = stage.sink(), stage.sensor(*options, sockets__enabled=True)
     count = stage.random.randint(5, 50)
     converse(client, server, count)
 

@@ -54,7 +54,7 @@ def check_process(record, *ends):
 def test_records(stage):
     """A connection made, accepted, and closed at both ends; one that is refused: a record each, with the process"""
     stage.routed_pair()
-    listener, sink, sensor = listen(stage), stage.sink(), stage.sensor()
+    listener, sink, sensor = listen(stage), stage.sink(), stage.sensor(sockets__enabled=True)
     client, server = connect(stage, listener)
     port = client.getsockname()[1]
     client.close()
@@ -86,7 +86,7 @@ def test_found(stage):
     stage.routed_pair()
     listener = listen(stage)
     client, server = connect(stage, listener)
-    sink, sensor = stage.sink(), stage.sensor()
+    sink, sensor = stage.sink(), stage.sensor(sockets__enabled=True)
     say(client, server)
     record = wait_records(sink, "a flow's", "sonde.flow", PORT, 1)[0]
     check_process(record, "source", "destination")
@@ -104,11 +104,11 @@ def test_crash(stage):
     """A sensor that is killed leaves its hooks at work; the next one takes them over, and `sonde detach` removes them"""
     stage.routed_pair()
     listener, sink = listen(stage), stage.sink()
-    sensor = stage.sensor()
+    sensor = stage.sensor(sockets__enabled=True)
     sensor.kill()
     client, server = connect(stage, listener)
     port = client.getsockname()[1]
-    sensor = stage.sensor()
+    sensor = stage.sensor(sockets__enabled=True)
     for action in "connect", "accept":
         wait_records(sink, action, "sonde.socket", PORT, 1, sonde__socket__action=action, source__port=port)
     client.close()

@@ -43,7 +43,7 @@ def from_metrics(metrics, labels):
 def test_kinds(stage, *options):
     """N packets of each kind: exactly those totals at the sink, in status, metrics and bpftool."""
     stage.pair()
-    sink, sensor = stage.sink(), stage.sensor(*options)
+    sink, sensor = stage.sink(), stage.sensor(*options, sockets__enabled=True)
     inward, outward = make_frames(stage.random)
     stage.send(stage.peer, "p0", inward)
     stage.send(stage.host, "v0", outward)
