@@ -20,9 +20,6 @@
 #define A     "shop/web/" UID_A
 #define B     "shop/db/" UID_B
 
-/* An address of the host's own. The kernel's configuration has veth for sure; both ends stay here. */
-#define UPLINK "ip link add uplink type veth peer name uplink1 && ip addr add 192.0.2.9/24 dev uplink"
-
 struct world {
 	const struct identity_fixture *fixture;
 	struct identity *identity;
@@ -61,12 +58,14 @@ void process_enter(const struct world *world, const struct process *process, con
 int process_netns_fd(const struct process *process);
 void process_end(struct process *process);
 
-/* Runs a command in the host's namespace, or in the process's; fails the test where that fails. */
+/* Runs a program in the host's namespace, or in the process's; fails the test where that fails. */
 void host_run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void process_run(const struct process *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The kubelet's directories of both pods. */
 void make_names(const struct world *world);
+/* An address of the host's own, 192.0.2.9. The kernel's configuration has veth for sure; both ends stay here. */
+void make_uplink(void);
 /* A veth HOST_NAME from the host to eth0 of PROCESS, with ADDRESS there; its ifindex. */
 uint32_t make_veth(const struct process *process, const char *host_name, const char *address);
 

@@ -8,96 +8,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <bpf/bpf.h>
-#include "user/decode.h"
-
-enum { UPLINK = 3, VETH = 4 }; /* iface_id; the ifindex is ten times that */
-
-/* What was asked last, by port. */
-static struct enrich_end asked[8];
-
-struct pod_facts *enrich_facts(const struct enrich *enrich, const struct owner *owner)
-{
-	return NULL;
-}
-
-bool enrich_end(struct enrich *enrich, const struct enrich_end *end, bool final, struct owner **ret_owner)
-{
-	assert_in_range(end->port, 1, ARRAY_SIZE(asked) - 1);
-	asked[end->port] = *end;
-	*ret_owner = owner_new(&(struct owner_names) { .pid = end->port });
-	return false;
-}
-
-/* Sockets have their cookie as round-trip time; 100 was never measured. */
-int enrich_socket(struct enrich *enrich, uint64_t cookie, struct socket_info *ret_socket)
-{
-	if (cookie > 100)
-		return -ENOENT;
-	*ret_socket = (struct socket_info) { .health = { .read_ns = cookie != 100, .srtt_us = (uint32_t)cookie } };
-	return 0;
-}
-
-const char *ifaces_name(const struct ifaces *ifaces, uint32_t iface_id)
-{
-	return iface_id == UPLINK ? "eth0" : iface_id == VETH ? "veth0" : "";
-}
-
-uint32_t ifaces_ifindex(const struct ifaces *ifaces, uint32_t iface_id)
-{
-	return iface_id * 10;
-}
-
-/* The flow table: one entry, under its key and twin. */
-static struct {
-	struct flow_key key;
-	struct flow flow;
-} table;
-
-int bpf_map_lookup_elem(int fd, const void *key, void *value)
-{
-	if (memcmp(key, &table.key, sizeof(table.key)) != 0)
-		return -1;
-	memcpy(value, &table.flow, sizeof(table.flow));
-	return 0;
-}
-
-static const struct decoder decoder = {
-	.ifaces = (const struct ifaces *)&asked,
-	.enrich = (struct enrich *)&asked,
-	.unix_clock = true,
-};
-
-#define PORT(number) __builtin_bswap16(number) /* in network order, as a constant */
-
-/* Between port 1, end 0, and port 2. */
-static const struct flow_key key = {
-	.addr = { { [10] = 0xff, 0xff, 10, 0, 0, 1 }, { [10] = 0xff, 0xff, 10, 0, 0, 2 } },
-	.port = { PORT(1), PORT(2) },
-	.protocol = IPPROTO_TCP,
-	.ip_version = 4,
-};
-
-static struct socket_event socket_event(enum socket_action action, uint8_t end, uint8_t initiator)
-{
-	return (struct socket_event) {
-		.header = { .time_ns = 900,
-		            .size = sizeof(struct socket_event),
-		            .version = EVENT_VERSION,
-		            .kind = RECORD_SOCKET },
-		.key = key,
-		.owner = { .cgroup_id = 77, .cookie = 88 },
-		.opened_ns = 500,
-		.action = (uint8_t)action,
-		.end = end,
-		.initiator = initiator,
-		.state = 1,
-	};
-}
+#include "selftests/decode_world.h"
 
 static void test_refused(void **state)
 {
-	const struct socket_event right = socket_event(SOCKET_CLOSE, 1, 0);
+	const struct socket_event right = make_socket_event(SOCKET_CLOSE, 1, 0);
 	struct socket_event event;
 	struct record *record = NULL;
 
@@ -139,7 +54,7 @@ static void test_sockets(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct socket_event event = socket_event(rows[i].action, rows[i].end, rows[i].initiator);
+		struct socket_event event = make_socket_event(rows[i].action, rows[i].end, rows[i].initiator);
 		_cleanup_(record_freep) struct record *record = NULL;
 		event.error = ECONNRESET;
 		event.health = (struct socket_health) { 1, 2, 3, 4, 5, 6, 7, 8, 0 };
@@ -172,31 +87,13 @@ static void test_sockets(void **state)
 	}
 
 	/* Not known since when. */
-	struct socket_event event = socket_event(SOCKET_CLOSE, 0, 0);
+	struct socket_event event = make_socket_event(SOCKET_CLOSE, 0, 0);
 	_cleanup_(record_freep) struct record *record = NULL;
 	event.opened_ns = 0;
 	assert_int_equal(decode_event(&decoder, &event, sizeof(event), &record), 0);
 	assert_int_equal(record->socket.start_ns, 0);
 	assert_int_equal(asked[1].from_ns, 900);
 	assert_false(record->socket.health.known);
-}
-
-static struct flow make_flow(void)
-{
-	return (struct flow) {
-		.id = 5,
-		.start_ns = 100,
-		.generation = 1,
-		.initiator = 1,
-		.end = { { .last_ns = 300,
-		           .cgroup_id = 11,
-		           .cookie = 21,
-		           .hook = hook_number(UPLINK, PLACE_EDGE, DIRECTION_EGRESS) },
-		         { .last_ns = 400,
-		           .cgroup_id = 12,
-		           .cookie = 22,
-		           .hook = hook_number(VETH, PLACE_EDGE, DIRECTION_INGRESS) } },
-	};
 }
 
 static struct record *decode(const struct flow *flow, const struct flow_key *flow_key, uint64_t from_ns)
@@ -211,7 +108,7 @@ static struct record *decode(const struct flow *flow, const struct flow_key *flo
 static void test_flow(void **state)
 {
 	const struct flow flow = make_flow();
-	_cleanup_(record_freep) struct record *record = decode(&flow, &key, 200);
+	_cleanup_(record_freep) struct record *record = decode(&flow, &tcp_key, 200);
 
 	assert_int_equal(record->source.port, 2);
 	assert_int_equal(record->time_ns, 400);
@@ -222,7 +119,7 @@ static void test_flow(void **state)
 	assert_int_equal(asked[1].cookie, 21);
 	assert_int_equal(asked[2].cgroup_id, 12);
 	assert_int_equal(asked[2].cookie, 22);
-	assert_memory_equal(asked[1].address, key.addr[0], 16);
+	assert_memory_equal(asked[1].address, tcp_key.addr[0], 16);
 	/* What leaves by the uplink came from anywhere; what comes in by the veth, from behind it. */
 	assert_int_equal(asked[1].ifindex, 0);
 	assert_int_equal(asked[2].ifindex, 10 * VETH);
@@ -235,7 +132,7 @@ static void test_flow(void **state)
 static void test_flow_at_the_edge(void **state)
 {
 	const struct flow flow = make_flow();
-	struct flow_key other = key;
+	struct flow_key other = tcp_key;
 	other.segment_kind = SEGMENT_VXLAN;
 	other.domain = 9;
 	_cleanup_(record_freep) struct record *record = decode(&flow, &other, 401);
@@ -253,12 +150,12 @@ static void test_health(void **state)
 		uint32_t rtt_us;
 	} rows[] = { { 22, 21, 22 }, { 0, 21, 21 }, { 101, 21, 21 }, { 100, 21, 21 }, { 22, 0, 22 } };
 	struct flow flow = make_flow();
-	struct flow_key udp = key;
+	struct flow_key udp = tcp_key;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		flow.end[1].cookie = rows[i].initiator;
 		flow.end[0].cookie = rows[i].responder;
-		_cleanup_(record_freep) struct record *record = decode(&flow, &key, 200);
+		_cleanup_(record_freep) struct record *record = decode(&flow, &tcp_key, 200);
 		assert_true(record->flow.health.known);
 		assert_int_equal(record->flow.health.rtt_us, rows[i].rtt_us);
 	}
@@ -266,7 +163,7 @@ static void test_health(void **state)
 	_cleanup_(record_freep) struct record *none = decode(&flow, &udp, 200);
 	assert_false(none->flow.health.known);
 	flow.end[0].cookie = flow.end[1].cookie = 0;
-	_cleanup_(record_freep) struct record *unknown = decode(&flow, &key, 200);
+	_cleanup_(record_freep) struct record *unknown = decode(&flow, &tcp_key, 200);
 	assert_false(unknown->flow.health.known);
 }
 
@@ -278,7 +175,7 @@ static void test_packet(void **state)
 		            .size = sizeof(event),
 		            .version = EVENT_VERSION,
 		            .kind = RECORD_PACKET },
-		.key = key,
+		.key = tcp_key,
 		.cgroup_id = { 11, 12 },
 		.cookie = { 21, 22 },
 		.one_in = 1,
@@ -321,20 +218,20 @@ static void test_other_end(void **state)
 	with_table.maps = &maps;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct socket_event socket = socket_event(SOCKET_CONNECT, 0, 0);
+		struct socket_event socket = make_socket_event(SOCKET_CONNECT, 0, 0);
 		const struct packet_event packet = {
 			.header = { .time_ns = 700,
 			            .size = sizeof(packet),
 			            .version = EVENT_VERSION,
 			            .kind = RECORD_PACKET },
-			.key = key,
+			.key = tcp_key,
 			.flow_id = 5,
 			.cookie[0] = 99,
 			.one_in = 1,
 		};
 		_cleanup_(record_freep) struct record *record = NULL, *connection = NULL;
 		socket.owner.cookie = 21;
-		table.key = key;
+		table.key = tcp_key;
 		table.key.twin = rows[i].twin;
 		table.flow = make_flow();
 		table.flow.id = rows[i].id;
@@ -358,7 +255,7 @@ static void test_table_full(void **state)
 {
 	const struct flow_event event = {
 		.header = { .time_ns = 700, .size = sizeof(event), .version = EVENT_VERSION, .kind = RECORD_FLOW },
-		.key = key,
+		.key = tcp_key,
 		.packets = 1,
 		.cgroup_id = 12,
 		.cookie = 22,
@@ -375,7 +272,7 @@ static void test_table_full(void **state)
 static void test_without_names(void **state)
 {
 	const struct decoder bare = { .unix_clock = true };
-	const struct socket_event event = socket_event(SOCKET_CLOSE, 1, 0);
+	const struct socket_event event = make_socket_event(SOCKET_CLOSE, 1, 0);
 	_cleanup_(record_freep) struct record *record = NULL;
 	assert_int_equal(decode_event(&bare, &event, sizeof(event), &record), 0);
 	assert_null(record->source.owner);

@@ -17,7 +17,7 @@ static void test_two_pods(void **state)
 	struct world world;
 	world_open(state, &world);
 	make_names(&world);
-	host_run(UPLINK);
+	make_uplink();
 	world_watch(&world);
 
 	struct process a = process_start(PROCESS_OWN), b = process_start(PROCESS_OWN);
@@ -54,7 +54,8 @@ static void test_two_pods(void **state)
 	world_pass(NAMES_PATIENCE_NS);
 	expect_interface(&world, veth_b, "10.0.0.2", "foreign");
 	/* Own addresses come and go. */
-	host_run("ip addr del 192.0.2.9/24 dev uplink && ip addr add fd01::9/64 dev uplink");
+	host_run("ip addr del 192.0.2.9/24 dev uplink");
+	host_run("ip addr add fd01::9/64 dev uplink");
 	expect_address_soon(&world, "192.0.2.9", "none");
 	expect_address(&world, "192.0.2.9", 0, now, "host");
 	expect_address_soon(&world, "fd01::9", "host");
@@ -74,7 +75,7 @@ static void test_there_at_start(void **state)
 	make_veth(&b, "b0", "fd00::3/64");
 	process_enter(&world, &a, POD_A "/" ID);
 	process_enter(&world, &b, POD_B "/" ID);
-	host_run(UPLINK);
+	make_uplink();
 
 	world_watch(&world);
 	/* Since ever, as far as is known. */
@@ -130,7 +131,8 @@ static void test_address_used_again(void **state)
 	expect_address(&world, "10.0.0.2", with_b, with_b, B);
 
 	/* What is long over is forgotten. */
-	host_run("ip link del a1 && ip link del b0");
+	host_run("ip link del a1");
+	host_run("ip link del b0");
 	expect_address_soon(&world, "10.0.0.2", "none");
 	world_pass(9 * MINUTE);
 	podnet_tick(world.podnet);

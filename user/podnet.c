@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Keeps namespaces, veths and addresses current. The kernel tells of veths, of namespaces' numbers and of this host's own
- * addresses as they change; addresses in other namespaces have to be read, whenever a veth of theirs changes and now and then.
+ * addresses as they change; addresses in other namespaces are read (podnet_addresses.c) when a veth of theirs has changed.
  */
 #include <errno.h>
 #include <limits.h>
@@ -9,9 +9,8 @@
 #include "user/clock.h"
 #include "user/podnet_internal.h"
 
-/* A tick's work: the rest waits for the next one. */
-#define ASKS_A_TICK  512
-#define READS_A_TICK 64
+/* Looks for processes in a tick: the rest waits for the next one. */
+#define ASKS_A_TICK 512
 
 /* Attempts at a dump that changes meanwhile: then at the next tick. */
 #define DUMPS_MAX 5
@@ -158,76 +157,6 @@ void podnet_on_own_address(struct podnet *podnet, const struct told_address *tol
 		tenure_begin(podnet, &key, podnet->host, told->device, podnet->since_ns);
 }
 
-/* An address on DEVICE that was not there before: since when, at the earliest. */
-static uint64_t address_from(const struct netns *netns, uint32_t device)
-{
-	uint64_t from_ns = netns->read_ns ? netns->read_ns : netns->from_ns;
-	const struct tenure *tenure;
-
-	DL_FOREACH2(netns->tenures, tenure, netns_next)
-	if (tenure->subject->key.ifindex && tenure->device == device && tenure->from_ns > from_ns)
-		from_ns = tenure->from_ns;
-	return from_ns;
-}
-
-/* What was just read into podnet->told is what NETNS has. */
-static void take_addresses(struct podnet *podnet, struct netns *netns, unsigned n)
-{
-	uint64_t now = clock_monotonic_ns();
-	struct tenure *tenure, *next;
-
-	podnet->round++;
-	for (unsigned i = 0; i < n; i++) {
-		const struct told_address *told = &podnet->told[i];
-		const struct subject_key key = key_of_address(told->address);
-		tenure = tenure_begin(podnet, &key, netns, told->device, address_from(netns, told->device));
-		if (tenure)
-			tenure->round = podnet->round;
-	}
-	for (tenure = netns->tenures; tenure; tenure = next) {
-		next = tenure->netns_next;
-		if (!tenure->subject->key.ifindex && tenure->round != podnet->round)
-			tenure_end(podnet, tenure, netns->read_ns, now);
-	}
-}
-
-void podnet_read_addresses(struct podnet *podnet, struct netns *netns)
-{
-	uint64_t now = clock_monotonic_ns(), changes = podnet->changes;
-	unsigned n = 0;
-
-	netns->asked_ns = now;
-	int r = netlink_addresses(podnet, netns->nsid, &n);
-	netns_ref(netns); /* notifications may end it */
-	if (netlink_drain(podnet) == 0 && r == 0 && podnet->changes == changes) {
-		take_addresses(podnet, netns, n);
-		netns->read_ns = now;
-		netns->due_ns = now + netns->wait_ns;
-		netns->wait_ns = netns->wait_ns * 2 < REREAD_MAX_NS ? netns->wait_ns * 2 : REREAD_MAX_NS;
-	} else {
-		netns->due_ns = now + RETRY_NS;
-	}
-	netns_unref(podnet, netns);
-}
-
-/* The addresses of the namespaces that are due, of MAX at most. */
-static void read_due(struct podnet *podnet, unsigned max)
-{
-	struct netns *due[READS_A_TICK], *netns, *next;
-	unsigned n = 0;
-	uint64_t now = clock_monotonic_ns();
-
-	HASH_ITER (hh, podnet->netns, netns, next)
-		if (netns->due_ns <= now && n < max && n < ARRAY_SIZE(due))
-			due[n++] = netns_ref(netns);
-	/* Each reading takes in notifications, which may end any of them. */
-	for (unsigned i = 0; i < n; i++) {
-		if (netns_exists(due[i]))
-			podnet_read_addresses(podnet, due[i]);
-		netns_unref(podnet, due[i]);
-	}
-}
-
 static void recheck_links(struct podnet *podnet)
 {
 	while (podnet->n_recheck > 0)
@@ -283,7 +212,7 @@ static int read_all(struct podnet *podnet)
 		r = dump_whole(podnet, read_own_addresses);
 	podnet_pods_ask(podnet, UINT_MAX);
 	for (unsigned left = podnet->n_netns; left > 0; left -= left < READS_A_TICK ? left : READS_A_TICK)
-		read_due(podnet, READS_A_TICK);
+		podnet_read_due(podnet);
 	podnet->reading_all = false;
 	podnet->lost = podnet->lost || r < 0;
 	return r < 0 ? r : netlink_drain(podnet);
@@ -340,7 +269,7 @@ int podnet_read(struct podnet *podnet)
 	int r = netlink_drain(podnet);
 	if (r == 0 && podnet->lost)
 		r = read_all(podnet);
-	read_due(podnet, READS_A_TICK);
+	podnet_read_due(podnet);
 	return r;
 }
 
@@ -350,7 +279,7 @@ void podnet_tick(struct podnet *podnet)
 		podnet->lost = true;
 	recheck_links(podnet);
 	podnet_pods_ask(podnet, ASKS_A_TICK);
-	read_due(podnet, READS_A_TICK);
+	podnet_read_due(podnet);
 	uint64_t now = clock_monotonic_ns();
 	history_forget(podnet, now > REMEMBER_NS ? now - REMEMBER_NS : 0);
 }

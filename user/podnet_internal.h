@@ -27,6 +27,7 @@
 #define MAX_CGROUPS   16384
 #define MAX_ADDRESSES 512 /* of a namespace; further ones are left out */
 #define MAX_RECHECK   256
+#define READS_A_TICK  64 /* namespaces; the rest waits for the next tick */
 
 #define REMEMBER_NS   (600ULL * 1000000000) /* what has ended */
 #define RETRY_NS      (250ULL * 1000000)    /* first wait for what is missing; doubles */
@@ -196,8 +197,13 @@ void podnet_on_own_address(struct podnet *podnet, const struct told_address *tol
 void podnet_ask_own(struct podnet *podnet);
 /* The namespace of this number, noticed now if it was not before; NULL: this host's own, or no memory or room. */
 struct netns *podnet_netns(struct podnet *podnet, int32_t nsid);
+
+/* podnet_addresses.c */
+
 /* Reads the addresses in NETNS. */
 void podnet_read_addresses(struct podnet *podnet, struct netns *netns);
+/* Reads those in the namespaces that are due, in READS_A_TICK of them at most. */
+void podnet_read_due(struct podnet *podnet);
 
 /* podnet_message.c */
 
