@@ -59,9 +59,17 @@ static uint64_t netns_cookie(void)
 	return cookie;
 }
 
-static bool wants_sockets(const struct sensor *sensor)
+/* Where they cannot be attached, names come from cgroups, interfaces and addresses. */
+static void open_sockets(struct sensor *sensor)
 {
-	return sensor->identity && sensor_loader_options(&sensor->settings).config.sockets;
+	if (!sensor->identity || !sensor_loader_options(&sensor->settings).config.sockets)
+		return;
+	int r = sockets_attach(sensor->loader, identity_tree(sensor->identity), &sensor->sockets);
+	if (r < 0)
+		log_warn("the socket hooks cannot be attached, going on without processes and socket records",
+		         "node.cgroup_root", sensor->settings.node.cgroup_root, "error", LOG_ERRNO(r));
+	else if (sockets_found(sensor->sockets) < 0)
+		log_info("sockets that exist already cannot be listed, their owners are known by cgroup alone");
 }
 
 int sensor_identity_open(struct sensor *sensor)
@@ -74,29 +82,17 @@ int sensor_identity_open(struct sensor *sensor)
 	sensor->processes = processes_new(sensor->settings.node.proc_root, PROCESSES_MAX);
 	if (!sensor->processes)
 		return -ENOMEM;
+	open_sockets(sensor);
 	const struct enrich_options options = {
 		.identity = sensor->identity,
 		.podnet = sensor->podnet,
 		.processes = sensor->processes,
 		.pods = sensor->pods,
-		.sockets = wants_sockets(sensor) ? sensor->loader->maps.sockets : -1,
-		.bound = wants_sockets(sensor) ? sensor->loader->maps.bound : -1,
+		.sockets = sensor->sockets ? sensor->loader->maps.sockets : -1,
+		.bound = sensor->sockets ? sensor->loader->maps.bound : -1,
 		.netns_cookie = netns_cookie(),
 	};
 	return enrich_open(&options, &sensor->enrich);
-}
-
-int sensor_sockets_open(struct sensor *sensor)
-{
-	if (!wants_sockets(sensor))
-		return 0;
-	int r = sockets_attach(sensor->loader, identity_tree(sensor->identity), &sensor->sockets);
-	if (r < 0)
-		log_warn("the socket hooks cannot be attached, going on without processes and socket records",
-		         "node.cgroup_root", sensor->settings.node.cgroup_root, "error", LOG_ERRNO(r));
-	else if (sockets_found(sensor->sockets) < 0)
-		log_info("sockets that exist already cannot be listed, their owners are known by cgroup alone");
-	return 0;
 }
 
 void sensor_identity_read(struct sensor *sensor)

@@ -78,11 +78,10 @@ struct decoder sensor_decoder(const struct sensor *sensor);
 void sensor_note_socket(int fd, bool open, void *data);
 
 /*
- * sensor_identity.c: opens the indexes that names come from, needs the maps; attaches the socket hooks, where they are
- * wanted and can be; lets the event loop keep the indexes current. 0 or -errno, logged but for -ENOMEM.
+ * sensor_identity.c: opens the indexes that names come from, and attaches the socket hooks, where they are wanted and can be;
+ * needs the maps. Then lets the event loop keep the indexes current. 0 or -errno, logged but for -ENOMEM.
  */
 int sensor_identity_open(struct sensor *sensor);
-int sensor_sockets_open(struct sensor *sensor);
 int sensor_identity_watch(struct sensor *sensor);
 /* sensor_identity.c: takes in what changed, now: before names are looked up. */
 void sensor_identity_read(struct sensor *sensor);

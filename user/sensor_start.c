@@ -262,9 +262,9 @@ static int open_readout(struct sensor *sensor)
 
 int sensor_open(struct sensor *sensor)
 {
-	int (*const steps[])(struct sensor *) = { open_kernel,         sensor_pods_start, sensor_identity_open,
-		                                  sensor_sockets_open, open_namespaces,   open_delivery,
-		                                  open_interfaces,     sensor_netns_open };
+	int (*const steps[])(struct sensor *) = { open_kernel,      sensor_pods_start, sensor_identity_open,
+		                                  open_namespaces,  open_delivery,     open_interfaces,
+		                                  sensor_netns_open };
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		int r = steps[i](sensor);
 		if (r < 0)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import workload
 from node import ADDRESSES
 
-# Between the moment in which an address or a container is somebody's and the one in which a file says so; and a tick
+# Between the moment in which an address or a container is somebody's and the one in which a file says so (a plugin gives an
+# address back before it takes the interface down); and a tick
 # of the sensor's clock.
-SLACK = 100_000_000  # ns
+SLACK = 300_000_000  # ns
 REASONS = "sonde.flow.reason", "sonde.packet.reason", "sonde.socket.action"
 EXAMPLES = 2  # of each reason and workload
 KINDS = "sonde.flow", "sonde.packet", "sonde.socket", "sonde.socket, other end"
