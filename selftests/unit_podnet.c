@@ -204,6 +204,10 @@ static void test_no_pod(void **state)
 	world_watch(&world);
 	struct process process = process_start(PROCESS_OWN);
 	uint32_t veth = make_veth(&process, "a0", "10.0.0.2/24");
+	expect_interface(&world, veth, "10.0.0.2", "none");
+	expect_address_soon(&world, "10.0.0.2", "none");
+	/* A pod without a namespace: this one may be it. */
+	make_path(world.fixture->tree_fd, POD_A);
 	expect_address_soon(&world, "10.0.0.2", "pending");
 	expect_interface(&world, veth, "10.0.0.2", "pending");
 	world_pass(NAMES_PATIENCE_NS);

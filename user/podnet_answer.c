@@ -24,19 +24,20 @@ struct verdict {
 	bool pending;  /* a namespace that may turn out to be a pod's, or a time of which not all is told yet */
 };
 
-static bool is_pending(const struct netns *netns, uint64_t now)
+static bool is_pending(const struct podnet *podnet, const struct netns *netns, uint64_t now)
 {
-	return netns_exists(netns) && !netns->host && !netns->pod && now - netns->seen_ns < NAMES_PATIENCE_NS;
+	return netns_exists(netns) && !netns->host && !netns->pod && now - netns->seen_ns < NAMES_PATIENCE_NS &&
+	       podnet_pods_expected(podnet, now);
 }
 
-static void weigh(struct verdict *verdict, const struct netns *netns, uint64_t now)
+static void weigh(const struct podnet *podnet, struct verdict *verdict, const struct netns *netns, uint64_t now)
 {
 	if (netns->host) {
 		verdict->host = true;
 	} else if (netns->pod && !netns->contested) {
 		verdict->several |= verdict->pod && verdict->pod != netns->pod;
 		verdict->pod = netns->pod;
-	} else if (is_pending(netns, now)) {
+	} else if (is_pending(podnet, netns, now)) {
 		verdict->pending = true;
 	} else {
 		verdict->stranger = true;
@@ -66,7 +67,7 @@ static bool is_awaited(const struct podnet *podnet, uint64_t now)
 {
 	const struct netns *netns, *next;
 	HASH_ITER (hh, podnet->netns, netns, next)
-		if (!netns->read_ns || now - netns->seen_ns < YOUNG_NS || is_pending(netns, now))
+		if (!netns->read_ns || now - netns->seen_ns < YOUNG_NS || is_pending(podnet, netns, now))
 			return true;
 	return false;
 }
@@ -104,7 +105,7 @@ enum podnet_answer podnet_by_address(struct podnet *podnet, const uint8_t addres
 		if (!overlaps(tenure, from_ns, until_ns))
 			continue;
 		had = true;
-		weigh(&verdict, tenure->netns, now);
+		weigh(podnet, &verdict, tenure->netns, now);
 		verdict.pending |= is_open(podnet, tenure, until_ns, now);
 	}
 	/* It had one before, and may have the next one already. */
@@ -164,8 +165,9 @@ enum podnet_answer podnet_by_interface(struct podnet *podnet, uint32_t ifindex, 
 	DL_FOREACH (subject->tenures, veth) {
 		if (is_local(address) || had_address(podnet, veth, &key)) {
 			had = true;
-			weigh(&verdict, veth->netns, now);
-		} else if (veth->until_ns == STILL && now - veth->netns->seen_ns < NAMES_PATIENCE_NS) {
+			weigh(podnet, &verdict, veth->netns, now);
+		} else if (veth->until_ns == STILL && now - veth->netns->seen_ns < NAMES_PATIENCE_NS &&
+		           (veth->netns->pod || is_pending(podnet, veth->netns, now))) {
 			young = true;
 		} else {
 			foreign |= veth->netns->pod != NULL;

@@ -44,7 +44,8 @@ struct pod {
 	char uid[37];
 	struct owner *owner; /* namespace and pod name, as soon as they are known, and uid */
 	bool named;
-	uint64_t seen_ns;
+	bool placed;      /* a namespace of it was found */
+	uint64_t seen_ns; /* when its latest cgroup was */
 	UT_hash_handle hh;
 };
 
@@ -171,6 +172,8 @@ void history_forget(struct podnet *podnet, uint64_t before_ns);
 void pod_unref(struct podnet *podnet, struct pod *pod);
 /* For identity_subscribe. */
 void podnet_pods_changed(const struct identity_cgroup *told, void *data);
+/* Is there a pod that may turn out to be any new namespace's? Its cgroup is there before the namespace. */
+bool podnet_pods_expected(const struct podnet *podnet, uint64_t now);
 /* Looks for the processes of the cgroups whose namespace is not known and that are due, at most of MAX of them. */
 void podnet_pods_ask(struct podnet *podnet, unsigned max);
 void podnet_pods_free(struct podnet *podnet);

@@ -151,6 +151,7 @@ static void claim(struct podnet *podnet, struct pod_cgroup *cgroup, struct netns
 {
 	cgroup->netns = netns_ref(netns);
 	cgroup->wait_ns = RETRY_NS;
+	cgroup->pod->placed = true;
 	if (!netns->pod) {
 		netns->pod = cgroup->pod;
 		netns->pod->references++;
@@ -202,6 +203,18 @@ void podnet_pods_changed(const struct identity_cgroup *told, void *data)
 	pod_name(cgroup->pod, told->names);
 	if (added && !podnet->reading_all)
 		cgroup_ask(podnet, cgroup, now);
+}
+
+/* Volumes are mounted in between; beyond that the pod has hostNetwork, or waits for something else. */
+#define PLACE_NS (60 * NS_PER_SEC)
+
+bool podnet_pods_expected(const struct podnet *podnet, uint64_t now)
+{
+	const struct pod *pod, *next;
+	HASH_ITER (hh, podnet->pods, pod, next)
+		if (!pod->placed && now - pod->seen_ns < PLACE_NS)
+			return true;
+	return false;
 }
 
 void podnet_pods_ask(struct podnet *podnet, unsigned max)

@@ -219,7 +219,7 @@ def test_crowd(stage):
     stage.check_nothing_left("v0")
 
 
-@test()
+@test(long=True)
 def test_too_many(stage):
     """More pods than there is room for: the rest is counted and told, and the host's interfaces find room all the same"""
     stage.pair()
